@@ -1,0 +1,1 @@
+"""From where the data lives to batches of tokens: download -> prepare -> windows."""

@@ -1,0 +1,1 @@
+"""The network: LSH attention (paper section 2), reversible layers and chunked feed-forward (section 3)."""

@@ -1,0 +1,1 @@
+"""The report: each claim of the paper against what was measured."""

@@ -1,0 +1,1 @@
+"""Lightning around the network: loss, optimiser, batches, logging."""

@@ -1,0 +1,139 @@
+"""What defines a training run. Free of torch and Lightning."""
+
+from dataclasses import dataclass, field
+
+from omegaconf import MISSING
+
+from reformer.data.config import DataConfig
+from reformer.model.config import ReformerConfig
+from reformer.settings import require, require_at_least, require_choice
+
+OPTIMIZERS = ("adam", "adafactor")
+SCHEDULES = ("constant", "rsqrt")
+LOGGER_MODES = ("auto", "online", "offline", "disabled")
+
+
+@dataclass
+class OptimizerConfig:
+    """An optimiser and its learning rate over time."""
+
+    name: str = "adam"
+    lr: float = 1e-3
+    """Peak learning rate."""
+    betas: list[float] = field(default_factory=lambda: [0.9, 0.98])
+    """Adam's."""
+    eps: float = 1e-9
+    """Adam's."""
+    weight_decay: float = 0.0
+    schedule: str = "rsqrt"
+    """After a linear warm-up: constant, or rsqrt: divided by sqrt(max(step, warmup_steps) / warmup_steps)."""
+    warmup_steps: int = 100
+    clip_norm: float = 1.0
+    """Largest norm of the gradient; 0 does not clip."""
+
+    def __post_init__(self) -> None:
+        require_choice("optimizer.name", self.name, OPTIMIZERS)
+        require_choice("optimizer.schedule", self.schedule, SCHEDULES)
+        require(self.lr > 0, "optimizer.lr", "> 0", self.lr)
+        require(
+            len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas),
+            "optimizer.betas",
+            "two numbers >= 0 and < 1",
+            self.betas,
+        )
+        require(self.eps > 0, "optimizer.eps", "> 0", self.eps)
+        require(self.warmup_steps >= 1, "optimizer.warmup_steps", ">= 1", self.warmup_steps)
+        require(self.weight_decay >= 0, "optimizer.weight_decay", ">= 0", self.weight_decay)
+        require(self.clip_norm >= 0, "optimizer.clip_norm", ">= 0", self.clip_norm)
+
+
+@dataclass
+class TrainerConfig:
+    """How long, how often, and on what to train."""
+
+    max_steps: int = 1000
+    steps_scale: float = 1.0
+    """Multiplies max_steps: the one knob that makes every run longer or shorter."""
+    val_every: int = 100
+    """Steps between two looks at the held-out split, where max_steps is not reached before."""
+    log_every: int = 10
+    accumulate: int = 1
+    """Batches a step."""
+    accelerator: str = "auto"
+    devices: int = 1
+    num_nodes: int = 1
+    strategy: str = "auto"
+    precision: str = "32-true"
+    num_workers: int = 0
+    """Processes that prepare batches."""
+
+    def __post_init__(self) -> None:
+        for name in ("max_steps", "val_every", "log_every", "accumulate", "devices", "num_nodes"):
+            require(getattr(self, name) >= 1, f"trainer.{name}", ">= 1", getattr(self, name))
+        require(self.steps_scale > 0, "trainer.steps_scale", "> 0", self.steps_scale)
+        require(self.num_workers >= 0, "trainer.num_workers", ">= 0", self.num_workers)
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of the run: max_steps * steps_scale, at least one."""
+        return max(1, round(self.max_steps * self.steps_scale))
+
+
+@dataclass
+class LoggerConfig:
+    """Weights & Biases."""
+
+    mode: str = "auto"
+    """auto: online when a key is configured, otherwise offline."""
+    project: str = "reformer"
+    entity: str = ""
+    group: str = ""
+    """Groups runs in the dashboard; empty takes the data set's name, or the sweep's."""
+    dir: str = "wandb"
+
+    def __post_init__(self) -> None:
+        require_choice("logger.mode", self.mode, LOGGER_MODES)
+
+
+@dataclass
+class EvaluationConfig:
+    """Which attention the trained weights are evaluated with, and on what."""
+
+    attention: list[str] = field(default_factory=list)
+    """full, local, off, lsh-N (N hash rounds), or trained (as in training)."""
+    split: str = "test"
+
+    def __post_init__(self) -> None:
+        require_choice("evaluation.split", self.split, ("val", "test"))
+
+
+@dataclass
+class RunConfig:
+    """Everything that one training run and its evaluation depend on."""
+
+    data: DataConfig = MISSING
+    model: ReformerConfig = field(default_factory=ReformerConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    logger: LoggerConfig = field(default_factory=LoggerConfig)
+    seed: int = 1
+    name: str = ""
+    """What the run is: `wikipedia_lsh-4_reversible_seed-1`; empty takes it from the settings."""
+    root: str = "data"
+    """Folder of everything generated."""
+
+    def __post_init__(self) -> None:
+        require_at_least(0, seed=self.seed)
+        require(
+            self.data.seq_len <= self.model.max_seq_len,
+            "model.max_seq_len",
+            f">= data.seq_len = {self.data.seq_len}",
+            self.model.max_seq_len,
+        )
+        require(
+            self.data.vocab_size <= self.model.vocab_size,
+            "model.vocab_size",
+            f">= data.vocab_size = {self.data.vocab_size}",
+            self.model.vocab_size,
+        )
