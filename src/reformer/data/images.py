@@ -1,0 +1,107 @@
+"""Images as published -> one array a split, (N, side, side, 3) uint8. A few blocks of memory for any input."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from reformer.data.config import ImagesConfig, SourceFile
+from reformer.data.files import DataError, written_whole
+from reformer.data.photos import photo_windows
+from reformer.data.progress import progress
+
+Images = np.ndarray
+"""(n, height, width, 3) uint8, channel last."""
+
+
+def prepare_images(data: ImagesConfig, raw: Path, processed: Path) -> dict[str, dict[str, object]]:
+    """Writes train.npy, val.npy and, where the data set has one, test.npy.
+
+    Returns:
+        For each split its file and number of images. Without test images of its own, `test` is the same file as `val`.
+
+    Raises:
+        DataError: a file is not what was published.
+    """
+    splits: dict[str, dict[str, object]] = {}
+    for split, n_images in data.n_images.items():
+        files = [file for file in data.files if file.split == split]
+        path = processed / f"{split}.npy"
+        with (
+            written_whole(path) as out,
+            progress(f"prepare {data.name} {split}", n_images * data.side**2 * 3) as advance,
+        ):
+            array = ArrayWriter(out, data.side)
+            for file in files:
+                for block in _read(file, raw, n_images - array.n_images):
+                    advance(array.append(area_average(block, data.side)))
+            if array.n_images != n_images:
+                raise DataError(
+                    f"{data.name} {split}: {array.n_images:,} images instead of {n_images:,}: download it again"
+                )
+            array.finish()
+        splits[split] = {"file": path.name, "images": n_images}
+    splits.setdefault("test", splits["val"])
+    return splits
+
+
+def _read(file: SourceFile, raw: Path, most: int) -> Iterator[Images]:
+    """Yields blocks of square images from a file of any of the published forms.
+
+    Args:
+        file: the file.
+        raw: its folder.
+        most: images that it may hold at most.
+    """
+    path = raw / file.name
+    if not path.exists():
+        raise DataError(f"{path} is missing: run the download stage first")
+    match path.suffix:
+        case ".png" | ".jpg":
+            yield from photo_windows(path)
+        case _:
+            raise DataError(f"{path}: images come as .zip (of .npz), .npz, .tar (of PNG), .png or .jpg")
+
+
+def area_average(images: Images, side: int) -> Images:
+    """Shrinks square images by averaging whole areas of pixels, half rounded up: the same bytes on every machine.
+
+    Args:
+        images: (n, width, width, 3), `side` dividing width.
+        side: pixels a side wanted.
+
+    Returns:
+        (n, side, side, 3) uint8.
+    """
+    n, width = images.shape[:2]
+    factor = width // side
+    if factor == 1:
+        return images
+    areas = images.reshape(n, side, factor, side, factor, 3)
+    sums = areas.sum(axis=4, dtype=np.uint32).sum(axis=2, dtype=np.uint32)
+    return ((2 * sums + factor**2) // (2 * factor**2)).astype(np.uint8)
+
+
+class ArrayWriter:
+    """Appends images to a .npy file whose length is known only at the end."""
+
+    def __init__(self, out: BinaryIO, side: int) -> None:
+        self.out, self.side, self.n_images = out, side, 0
+        self._write_header()
+
+    def _write_header(self) -> None:
+        # NumPy pads the header for the first axis to grow, so a later header of the same array fits in its place.
+        shape = (self.n_images, self.side, self.side, 3)
+        np.lib.format.write_array_header_1_0(self.out, {"descr": "|u1", "fortran_order": False, "shape": shape})
+
+    def append(self, images: Images) -> int:
+        """Writes a block of images behind those before; returns its bytes."""
+        self.n_images += len(images)
+        return self.out.write(np.ascontiguousarray(images).data)
+
+    def finish(self) -> None:
+        """Puts the true count into the header."""
+        begin = self.out.seek(0)
+        assert begin == 0
+        self._write_header()
