@@ -2,7 +2,11 @@
 
 import hashlib
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -64,3 +68,84 @@ def samples() -> Path:
     if not (folder / "enwik8-sample").exists():
         pytest.skip("no data samples here: set REFORMER_SAMPLES to their folder")
     return folder
+
+
+@dataclass
+class Web:
+    """A server on this machine that misbehaves on demand: each request is answered by the next behaviour listed."""
+
+    content: bytes
+    url: str = ""
+    behaviours: list[str] = field(default_factory=list)
+    """One for each request to come; after the last, the server behaves."""
+    ranges: list[str | None] = field(default_factory=list)
+    """The Range header of each request that came."""
+    paths: list[str] = field(default_factory=list)
+    release: threading.Event = field(default_factory=threading.Event)
+    """Lets a stalled answer end."""
+
+    def answer(self, handler: BaseHTTPRequestHandler) -> None:
+        asked = handler.headers.get("Range")
+        self.ranges.append(asked)
+        self.paths.append(handler.path)
+        behaviour = self.behaviours.pop(0) if self.behaviours else "behave"
+        offset = (
+            int(asked.removeprefix("bytes=").removesuffix("-"))
+            if asked and behaviour not in ("ignore range", "truncate anew")
+            else 0
+        )
+        body = self.content[offset:]
+        headers = {"Content-Type": "application/zip", "Content-Length": str(len(body))}
+        if offset:
+            headers["Content-Range"] = f"bytes {offset}-{len(self.content) - 1}/{len(self.content)}"
+        status = 206 if offset else 200
+        half = body[: len(body) // 2]
+        match behaviour:
+            case "web page":
+                body, headers = b"<html>Please log in</html>", {"Content-Type": "text/html; charset=utf-8"}
+            case "web page in disguise":
+                body, headers = b"<html>" * 99, {"Content-Type": "application/zip"}
+            case "other length":
+                body, headers = body + b"?", headers | {"Content-Length": str(len(body) + 1)}
+            case "endless":
+                body = body + bytes(1 << 20)
+                del headers["Content-Length"]
+            case "truncate" | "truncate anew" | "stall":
+                body = half
+            case "truncate without length":
+                body = half
+                del headers["Content-Length"]
+            case "corrupt":
+                body = body[:-1] + bytes([body[-1] ^ 1])
+            case "other range":
+                headers["Content-Range"] = f"bytes {offset + 1}-{len(self.content) - 1}/{len(self.content)}"
+            case behaviour if behaviour.isdigit():
+                status, body, headers = int(behaviour), b"no", {}
+        handler.send_response(status)
+        for name, value in headers.items():
+            handler.send_header(name, value)
+        handler.end_headers()
+        with suppress(ConnectionError):
+            handler.wfile.write(body)
+            handler.wfile.flush()
+        if behaviour == "stall":
+            self.release.wait(10)
+
+
+@pytest.fixture
+def web(rng: np.random.Generator) -> Iterator[Web]:
+    web = Web(b"PK\x03\x04" + rng.bytes(300_000))
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            web.answer(self)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        web.url = f"http://127.0.0.1:{server.server_port}"
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield web
+        web.release.set()
+        server.shutdown()

@@ -82,6 +82,8 @@ class DownloadedConfig(DataConfig):
     """A file, or the folder of the files, brought by hand: taken instead of a download, and checked like one."""
     mirror: str = ""
     """Address of a folder that serves the files under their names; tried before their own addresses."""
+    by_hand: str = ""
+    """Where a person finds the files when no address serves them."""
     vocab_size: int = 256
     eval_tokens: int = 0
     """Tokens of the held-out split that are scored; 0 scores all."""

