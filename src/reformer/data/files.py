@@ -2,6 +2,9 @@
 
 import errno
 import hashlib
+import tarfile
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,6 +74,19 @@ def explained_if_full(folder: Path) -> Iterator[None]:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise DataError(f"the disk that holds {folder} is full: make room and run again") from None
+
+
+@contextmanager
+def explained_if_damaged(path: Path) -> Iterator[None]:
+    """Turns a library's complaint about the content of the file within the block into a line with a remedy."""
+    try:
+        yield
+    except DataError:
+        raise
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, ValueError, RuntimeError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the system's complaint, not the decompressor's
+        raise DataError(f"{path} is damaged ({error}): remove it and run the download stage again") from None
 
 
 @contextmanager

@@ -6,13 +6,12 @@ from typing import BinaryIO
 
 import numpy as np
 
+from reformer.data.archives import npz_images, tar_images, zipped_npz_images
 from reformer.data.config import ImagesConfig, SourceFile
-from reformer.data.files import DataError, written_whole
+from reformer.data.files import DataError, explained_if_damaged, written_whole
 from reformer.data.photos import photo_windows
+from reformer.data.pixels import area_average
 from reformer.data.progress import progress
-
-Images = np.ndarray
-"""(n, height, width, 3) uint8, channel last."""
 
 
 def prepare_images(data: ImagesConfig, raw: Path, processed: Path) -> dict[str, dict[str, object]]:
@@ -34,7 +33,7 @@ def prepare_images(data: ImagesConfig, raw: Path, processed: Path) -> dict[str, 
         ):
             array = ArrayWriter(out, data.side)
             for file in files:
-                for block in _read(file, raw, n_images - array.n_images):
+                for block in _blocks(file, raw, processed, n_images - array.n_images):
                     advance(array.append(area_average(block, data.side)))
             if array.n_images != n_images:
                 raise DataError(
@@ -46,41 +45,30 @@ def prepare_images(data: ImagesConfig, raw: Path, processed: Path) -> dict[str, 
     return splits
 
 
-def _read(file: SourceFile, raw: Path, most: int) -> Iterator[Images]:
+def _blocks(file: SourceFile, raw: Path, scratch: Path, most: int) -> Iterator[np.ndarray]:
     """Yields blocks of square images from a file of any of the published forms.
 
     Args:
         file: the file.
         raw: its folder.
+        scratch: folder for an unpacked piece of it.
         most: images that it may hold at most.
     """
     path = raw / file.name
     if not path.exists():
         raise DataError(f"{path} is missing: run the download stage first")
-    match path.suffix:
-        case ".png" | ".jpg":
-            yield from photo_windows(path)
-        case _:
-            raise DataError(f"{path}: images come as .zip (of .npz), .npz, .tar (of PNG), .png or .jpg")
-
-
-def area_average(images: Images, side: int) -> Images:
-    """Shrinks square images by averaging whole areas of pixels, half rounded up: the same bytes on every machine.
-
-    Args:
-        images: (n, width, width, 3), `side` dividing width.
-        side: pixels a side wanted.
-
-    Returns:
-        (n, side, side, 3) uint8.
-    """
-    n, width = images.shape[:2]
-    factor = width // side
-    if factor == 1:
-        return images
-    areas = images.reshape(n, side, factor, side, factor, 3)
-    sums = areas.sum(axis=4, dtype=np.uint32).sum(axis=2, dtype=np.uint32)
-    return ((2 * sums + factor**2) // (2 * factor**2)).astype(np.uint8)
+    with explained_if_damaged(path):
+        match path.suffix:
+            case ".zip":
+                yield from zipped_npz_images(path, most, scratch)
+            case ".npz":
+                yield from npz_images(path, most, str(path))
+            case ".tar":
+                yield from tar_images(path, most)
+            case ".png" | ".jpg":
+                yield from photo_windows(path)
+            case _:
+                raise DataError(f"{path}: images come as .zip (of .npz), .npz, .tar (of .png), .png or .jpg")
 
 
 class ArrayWriter:
@@ -95,7 +83,7 @@ class ArrayWriter:
         shape = (self.n_images, self.side, self.side, 3)
         np.lib.format.write_array_header_1_0(self.out, {"descr": "|u1", "fortran_order": False, "shape": shape})
 
-    def append(self, images: Images) -> int:
+    def append(self, images: np.ndarray) -> int:
         """Writes a block of images behind those before; returns its bytes."""
         self.n_images += len(images)
         return self.out.write(np.ascontiguousarray(images).data)

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from reformer.data.pixels import decode
+
 WINDOW_SIDES = (64, 128, 256)
 """Pixels a side of the windows: close-ups and wider views, each to be averaged down to the images' side."""
 
@@ -23,12 +25,3 @@ def photo_windows(path: Path) -> Iterator[np.ndarray]:
         windows = np.lib.stride_tricks.sliding_window_view(photo, (side, side), axis=(0, 1))
         half_overlapping = windows[:: side // 2, :: side // 2]  # (rows, columns, 3, side, side)
         yield half_overlapping.reshape(-1, 3, side, side).transpose(0, 2, 3, 1)
-
-
-def decode(data: bytes) -> np.ndarray:
-    """Decodes a PNG or JPEG file's bytes to (height, width, 3) uint8."""
-    import torch
-    from torchvision.io import ImageReadMode, decode_image
-
-    pixels = decode_image(torch.frombuffer(bytearray(data), dtype=torch.uint8), mode=ImageReadMode.RGB)
-    return pixels.permute(1, 2, 0).numpy()

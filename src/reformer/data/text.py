@@ -9,7 +9,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from reformer.data.config import SPLITS, SourceFile, TextConfig
-from reformer.data.files import DataError, acceptable, blocks, limited, written_whole
+from reformer.data.files import DataError, acceptable, blocks, explained_if_damaged, limited, written_whole
 from reformer.data.progress import progress
 
 
@@ -46,12 +46,14 @@ def _unpacked(file: SourceFile, raw: Path) -> Iterator[bytes]:
     path = next((raw / name for name, _, _ in acceptable(file) if (raw / name).exists()), None)
     if path is None:
         raise DataError(f"{raw / file.name} is missing: run the download stage first")
-    if path.suffix == ".zip":
-        with zipfile.ZipFile(path) as archive:
-            yield from blocks(archive.open(file.unpacked_name))
-    elif path.suffix == ".bz2":
-        with bz2.open(path) as stream:
-            yield from blocks(stream)
-    else:
-        with path.open("rb") as stream:
-            yield from blocks(stream)
+    with explained_if_damaged(path), ExitStack() as stack:
+        match path.suffix:
+            case ".zip":
+                archive = stack.enter_context(zipfile.ZipFile(path))
+                if file.unpacked_name not in archive.namelist():
+                    raise DataError(f"{path} has no {file.unpacked_name}: remove it and download again")
+                yield from blocks(stack.enter_context(archive.open(file.unpacked_name)))
+            case ".bz2":
+                yield from blocks(stack.enter_context(bz2.open(path)))
+            case _:
+                yield from blocks(stack.enter_context(path.open("rb")))

@@ -1,0 +1,47 @@
+"""Arithmetic on images, the same bytes on every machine. Images are (n, height, width, 3) uint8, channel last."""
+
+from io import BytesIO
+
+import numpy as np
+from PIL import Image
+
+
+def decode(data: bytes) -> np.ndarray:
+    """Decodes a PNG or JPEG file's bytes to (height, width, 3) uint8."""
+    with Image.open(BytesIO(data), formats=("PNG", "JPEG")) as image:
+        return np.array(image.convert("RGB"))
+
+
+def from_planes(rows: np.ndarray, side: int) -> np.ndarray:
+    """Interleaves images whose red, green and blue planes follow each other.
+
+    Args:
+        rows: (n, 3 * side * side) uint8.
+        side: pixels a side.
+
+    Returns:
+        (n, side, side, 3) uint8.
+    """
+    images = np.empty((len(rows), side, side, 3), np.uint8)
+    for channel, plane in enumerate(rows.reshape(-1, 3, side, side).swapaxes(0, 1)):
+        images[..., channel] = plane  # three times as fast as one transposed copy
+    return images
+
+
+def area_average(images: np.ndarray, side: int) -> np.ndarray:
+    """Shrinks square images by averaging whole areas of pixels, half rounded up.
+
+    Args:
+        images: (n, width, width, 3) uint8, `side` dividing width.
+        side: pixels a side wanted.
+
+    Returns:
+        (n, side, side, 3) uint8.
+    """
+    n, width = images.shape[:2]
+    factor = width // side
+    if factor == 1:
+        return images
+    areas = images.reshape(n, side, factor, side, factor, 3)
+    sums = areas.sum(axis=4, dtype=np.uint32).sum(axis=2, dtype=np.uint32)
+    return ((2 * sums + factor**2) // (2 * factor**2)).astype(np.uint8)
