@@ -100,6 +100,12 @@ def test_an_archive_that_is_not_the_published_one_leaves_no_array(text, raw, pro
     assert list(processed.iterdir()) == []
 
 
+def test_a_disk_that_fills_up_is_said_and_no_half_array_left(text, raw, small_disk):
+    with pytest.raises(DataError, match=r"small is full: make room and run again$"):
+        prepare(text, raw, small_disk)
+    assert list(small_disk.iterdir()) == []
+
+
 def test_a_truncated_bz2_is_damaged(text, raw, processed):
     text.files[0].name = "t.bz2"
     (raw / "t.bz2").write_bytes(bz2.compress((raw / "t").read_bytes())[:-1000])
@@ -265,6 +271,13 @@ def test_no_member_of_an_archive_is_written_under_its_own_name(write, raw, proce
     )
     assert not [path for path in tmp_path.rglob("*") if "escaped" in path.name or "link" in path.name]
     assert np.array_equal(np.load(processed / "train.npy"), image)
+
+
+def test_a_disk_too_small_to_unpack_is_said(write, raw, small_disk, rng):
+    config = write({"train_.zip": zip_of({"a.npz": npz(pictures(rng, 20))})}, train=20, val=0)
+    with pytest.raises(DataError, match=r"small is full: make room and run again$"):
+        prepare(config, raw, small_disk)
+    assert list(small_disk.iterdir()) == []
 
 
 def test_a_smaller_side_averages_areas_half_up(write, raw, processed, rng):

@@ -49,7 +49,7 @@ def zipped_npz_images(path: Path, most: int, scratch: Path) -> Iterator[np.ndarr
             # Beside the images, each has a label; the mean image and the headers stay under a megabyte.
             if member.file_size > most * (ROW + 8) + (1 << 20):
                 raise DataError(f"{path}: {member.filename} would unpack to {member.file_size:,} bytes, too many")
-            # A .npz file is a .zip file itself, and its directory is at its end.
+            # A .npz file is a .zip file itself, whose directory is at its end: it cannot be read as a stream.
             with tempfile.TemporaryFile(dir=scratch) as unpacked, archive.open(member) as packed:
                 copyfileobj(packed, unpacked, BLOCK)
                 for block in npz_images(unpacked, most, f"{path}: {member.filename}"):

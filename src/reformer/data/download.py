@@ -22,7 +22,8 @@ def download(data: DownloadedConfig, raw: Path) -> None:
     """
     raw.mkdir(parents=True, exist_ok=True)
     missing = [file for file in data.files if not _present(file, raw)]
-    print(f"download {data.name}: {len(data.files) - len(missing)} of {len(data.files)} files are there already")
+    if len(missing) < len(data.files):
+        print(f"download {data.name}: {len(data.files) - len(missing)} of {len(data.files)} files are there already")
     if data.source:
         for file in missing:
             _bring(file, Path(data.source).expanduser(), raw)

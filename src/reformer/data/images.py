@@ -1,6 +1,7 @@
 """Images as published -> one array a split, (N, side, side, 3) uint8. A few blocks of memory for any input."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,7 +34,7 @@ def prepare_images(data: ImagesConfig, raw: Path, processed: Path) -> dict[str, 
         ):
             array = ArrayWriter(out, data.side)
             for file in files:
-                for block in _blocks(file, raw, processed, n_images - array.n_images):
+                for block in _read_ahead(_blocks(file, raw, processed, n_images - array.n_images)):
                     advance(array.append(area_average(block, data.side)))
             if array.n_images != n_images:
                 raise DataError(
@@ -71,6 +72,15 @@ def _blocks(file: SourceFile, raw: Path, scratch: Path, most: int) -> Iterator[n
                 raise DataError(f"{path}: images come as .zip (of .npz), .npz, .tar (of .png), .png or .jpg")
 
 
+def _read_ahead(blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yields the same blocks, the next being read and unpacked in a thread while the caller writes this one."""
+    with ThreadPoolExecutor(1) as thread:
+        following = thread.submit(next, blocks, None)
+        while (block := following.result()) is not None:
+            following = thread.submit(next, blocks, None)
+            yield block
+
+
 class ArrayWriter:
     """Appends images to a .npy file whose length is known only at the end."""
 
@@ -90,6 +100,5 @@ class ArrayWriter:
 
     def finish(self) -> None:
         """Puts the true count into the header."""
-        begin = self.out.seek(0)
-        assert begin == 0
+        self.out.seek(0)
         self._write_header()

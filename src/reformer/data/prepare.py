@@ -29,17 +29,13 @@ def prepare(data: DownloadedConfig, raw: Path, processed: Path) -> None:
     meta: dict[str, object] = {"name": data.name, "kind": data.kind}
     match data:
         case TextConfig():
-            splits = prepare_text(data, raw, processed)
+            unit, splits = "tokens", prepare_text(data, raw, processed)
         case ImagesConfig():
-            splits = prepare_images(data, raw, processed)
+            unit, splits = "images", prepare_images(data, raw, processed)
             meta["side"] = data.side
         case _:
             raise DataError(f"data.kind={data.kind} needs no preparation")
     meta["splits"] = splits
     (processed / META).write_text(json.dumps(meta, indent=2) + "\n")
-    counts = ", ".join(f"{count:,} {what} {split}" for split, entry in splits.items() for what, count in _count(entry))
-    print(f"prepare {data.name}: {counts} -> {processed}")
-
-
-def _count(entry: dict[str, object]) -> list[tuple[str, object]]:
-    return [(what, count) for what, count in entry.items() if what != "file"]
+    counts = ", ".join(f"{entry[unit]:,} {split}" for split, entry in splits.items())
+    print(f"prepare {data.name}: {unit}: {counts} -> {processed}")
