@@ -1,0 +1,77 @@
+"""Writes the report: a page, the claims and a few headline numbers as JSON, and the figures as PNG."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from reformer.report.claim import NOT_REPRODUCED, NOT_TESTED, REPRODUCED, Judgement, judge
+from reformer.report.claims import CLAIMS, STUDIES
+from reformer.report.page import Section, render_page, section_of
+from reformer.report.results import Results
+
+
+def build_report(root: Path, profile: str, runs: list[str], seeds: list[int]) -> None:
+    """Judges every claim and writes `report/` under the root.
+
+    Args:
+        root: folder with `runs/` and `benchmarks/`; what is missing there makes its claims "not tested at this size".
+        profile: name of the profile that was run.
+        runs: names of its runs, without seeds.
+        seeds: seeds of each run.
+
+    Raises:
+        SettingError: a run is not named as runs are.
+    """
+    results = Results(root, profile, runs, seeds)
+    judgements = [judge(claim, results) for claim in CLAIMS]
+    folder = root / "report"
+    folder.mkdir(parents=True, exist_ok=True)
+    sections: list[Section] = []
+    for study in STUDIES:
+        of_study = [judgement for judgement in judgements if judgement.claim.study == study.id]
+        sections.append(section_of(study, of_study, results, folder / "figures"))
+    (folder / "index.html").write_text(render_page(results, judgements, sections), encoding="utf-8")
+    _write_json(folder / "claims.json", claims_as_json(results, judgements))
+    _write_json(folder / "metrics.json", metrics(judgements))
+
+
+def counts(judgements: list[Judgement]) -> dict[str, int]:
+    """Number of claims by verdict."""
+    verdicts = [judgement.verdict for judgement in judgements]
+    return {verdict: verdicts.count(verdict) for verdict in (REPRODUCED, NOT_REPRODUCED, NOT_TESTED)}
+
+
+def claims_as_json(results: Results, judgements: list[Judgement]) -> dict[str, Any]:
+    """All claims with their numbers and verdicts, and the headlines as sentences."""
+    headlines = [j for j in judgements if j.claim.headline]
+    return {
+        "profile": results.profile,
+        "seeds": results.seeds,
+        "counts": counts(judgements),
+        "headlines": [f"{j.claim.text}: {j.ours} ({j.verdict}; paper: {j.claim.paper})" for j in headlines],
+        "claims": [
+            {
+                "id": j.claim.id,
+                "study": j.claim.study,
+                "claim": j.claim.text,
+                "paper": j.claim.paper,
+                "criterion": j.criterion,
+                "limit": j.limit,
+                "measured": j.ours,
+                "basis": j.basis,
+                "values": list(j.measured.values) if j.measured else [],
+                "verdict": j.verdict,
+            }
+            for j in judgements
+        ],
+    }
+
+
+def metrics(judgements: list[Judgement]) -> dict[str, Any]:
+    """The headline numbers for `dvc metrics show`; those that were not measured are left out."""
+    numbers = {j.claim.metric: round(j.measured.mean, 6) for j in judgements if j.claim.metric and j.measured}
+    return {"claims": {key.replace(" ", "_"): n for key, n in counts(judgements).items()}, **numbers}
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

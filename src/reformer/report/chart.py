@@ -1,0 +1,128 @@
+"""Figures as data: panels of lines with their axes, drawn by `figures.py` for the files and by `report.js` on the page.
+
+Ticks and limits are set here, so that both draw the same picture.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from math import ceil, floor, log10
+
+COLOURS = {
+    "ink": ("#1d2433", "#e8ebf0"),
+    "blue": ("#0072b2", "#5aa9ea"),
+    "sky": ("#3a9fd8", "#a5dcff"),
+    "green": ("#009e73", "#2fc296"),
+    "red": ("#d55e00", "#ff9248"),
+    "pink": ("#b8578f", "#e79cc4"),
+}
+"""After Okabe and Ito, apart to colour-blind eyes: on light ground, on dark. Ink is what ours is held against."""
+
+MARKERS = {"ink": "s", "blue": "o", "sky": "o", "green": "^", "red": "D", "pink": "v"}
+ATTENTION_COLOURS = {"full": "ink", "lsh-1": "sky", "lsh-2": "blue", "lsh-4": "green", "lsh-8": "red", "lsh-16": "pink"}
+
+
+@dataclass(frozen=True)
+class Series:
+    """A line.
+
+    Attributes:
+        name: what the legend calls it; lines of one name are switched on and off together.
+        colour: a key of COLOURS.
+        points: (x, y, low, high) each; low and high are y where there is no spread.
+        paper: whether the numbers are others', drawn dashed with hollow markers.
+    """
+
+    name: str
+    colour: str
+    points: list[tuple[float, float, float, float]]
+    paper: bool = False
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An axis with its unit in the label; the ticks are (value, text)."""
+
+    label: str
+    low: float
+    high: float
+    ticks: list[tuple[float, str]]
+    log: bool = False
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One picture. `digits` are those of a value under the pointer."""
+
+    title: str
+    x: Axis
+    y: Axis
+    series: list[Series]
+    digits: int = 3
+    label_ends: bool = False
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Panels side by side, with one legend. The caption says what to see."""
+
+    id: str
+    caption: str
+    panels: list[Panel] = field(default_factory=list)
+
+    def legend(self) -> list[Series]:
+        """The first line of each name, in the order of appearance."""
+        first: dict[str, Series] = {}
+        for panel in self.panels:
+            for series in panel.series:
+                first.setdefault(series.name, series)
+        return list(first.values())
+
+
+def line(points: Iterable[tuple[float, Sequence[float]]]) -> list[tuple[float, float, float, float]]:
+    """Points of a line from all the values at each x: their mean, least and greatest."""
+    return [(x, sum(values) / len(values), min(values), max(values)) for x, values in points]
+
+
+def linear_axis(label: str, values: Iterable[float], digits: int = 0, least_span: float = 0.0) -> Axis:
+    """An axis around the values with about five round ticks; `least_span` keeps noise from filling the picture."""
+    values = list(values)
+    low, high = min(values), max(values)
+    if high - low < least_span:
+        middle = (low + high) / 2
+        low, high = middle - least_span / 2, middle + least_span / 2
+    step = _round_step((high - low) / 4 or 1.0)
+    first, last = floor(low / step + 1e-9), ceil(high / step - 1e-9)
+    ticks = [(i * step, _tick(i * step, max(digits, -floor(log10(step))))) for i in range(first, last + 1)]
+    return Axis(label, first * step, last * step, ticks)
+
+
+def log_axis(label: str, values: Iterable[float], at: Sequence[float] = (), suffix: str = "") -> Axis:
+    """A logarithmic axis around the values, with ticks at 1, 2 and 5 of each decade, or where `at` says."""
+    values = list(values)
+    decades = range(floor(log10(min(values))) - 1, ceil(log10(max(values))) + 2)
+    marks = list(at) or [digit * 10.0**decade for decade in decades for digit in (1, 2, 5)]
+    low = max((mark for mark in marks if mark <= min(values) * 1.001), default=min(values))
+    high = min((mark for mark in marks if mark >= max(values) * 0.999), default=max(values))
+    return Axis(label, low, high, [(mark, short(mark) + suffix) for mark in marks if low <= mark <= high], log=True)
+
+
+def category_axis(label: str, names: Sequence[str]) -> Axis:
+    """An axis with the names at 0, 1, 2, …"""
+    return Axis(label, -0.25, len(names) - 0.75, [(float(i), name) for i, name in enumerate(names)])
+
+
+def short(value: float) -> str:
+    """1024 as 1K, 0.5 as 0.5."""
+    if value >= 1024 and value % 1024 == 0:
+        return f"{value / 1024:g}K"
+    return f"{value:,.0f}" if value >= 1000 else f"{value:g}"
+
+
+def _round_step(step: float) -> float:
+    size = 10.0 ** floor(log10(step))
+    return next(size * digit for digit in (1, 2, 5, 10) if size * digit >= step * 0.999)
+
+
+def _tick(value: float, digits: int) -> str:
+    text = f"{value:,.{digits}f}"
+    return (text if float(text.replace(",", "")) else f"{0:.{digits}f}").replace("-", "−")

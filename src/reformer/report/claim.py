@@ -1,0 +1,123 @@
+"""What a claim and a study are, and how a claim is judged. The lists of them are in `claims.py`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from reformer.report.chart import Panel
+from reformer.report.measured import Measured, Unit
+from reformer.report.results import NotTested, Results, RunGroup
+from reformer.report.tables import MISSING, Table
+
+REPRODUCED, NOT_REPRODUCED, NOT_TESTED = "reproduced", "not reproduced", "not tested at this size"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim with a number that decides it. Exactly one of the three limits is given.
+
+    Attributes:
+        id: name in claims.json.
+        study: id of the study that tests it.
+        text: the claim in words.
+        paper: the paper's number and where it stands.
+        criterion: what is compared, in words; `{limit}` stands for the limit.
+        measure: takes the number from the results; raises NotTested.
+        unit: of the number.
+        at_least: least mean over the seeds that reproduces the claim.
+        at_most: greatest such mean.
+        within: greatest size of such a mean, its sign aside.
+        metric: name under which `dvc metrics show` lists the number; none for most.
+        headline: whether the number is one of the few that sum up the report.
+    """
+
+    id: str
+    study: str
+    text: str
+    paper: str
+    criterion: str
+    measure: Callable[[Results], Measured]
+    unit: Unit
+    at_least: float | None = None
+    at_most: float | None = None
+    within: float | None = None
+    metric: str = ""
+    headline: bool = False
+
+
+@dataclass(frozen=True)
+class Study:
+    """A question, the runs or the benchmark that answer it, and how they are shown.
+
+    Attributes:
+        id: anchor in the page and name of the figure's file.
+        title: heading of the section.
+        source: the paper's figure or table.
+        question: what is compared, in a sentence or two.
+        caption: what to see in the figure.
+        panels: of the figure; raises NotTested.
+        table: the numbers; raises NotTested.
+        groups: training runs of the study; raises NotTested.
+        benchmark: name of the benchmark's file, for a study without training runs.
+        paper_scale: size of the paper's runs.
+    """
+
+    id: str
+    title: str
+    source: str
+    question: str
+    caption: str
+    panels: Callable[[Results], list[Panel]]
+    table: Callable[[Results], Table]
+    groups: Callable[[Results], list[RunGroup]] = lambda results: []
+    benchmark: str = ""
+    paper_scale: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A claim with what was measured for it."""
+
+    claim: Claim
+    verdict: str
+    measured: Measured | None = None
+    reason: str = ""
+    """Why it was not tested."""
+
+    @property
+    def limit(self) -> float:
+        """The limit that the measurement was held against."""
+        claim = self.claim
+        if self.measured is not None and self.measured.limit is not None:
+            return self.measured.limit
+        return next(limit for limit in (claim.at_least, claim.at_most, claim.within) if limit is not None)
+
+    @property
+    def criterion(self) -> str:
+        """The criterion in words."""
+        return self.claim.criterion.format(limit=self.claim.unit.text(self.limit).lstrip("+−"))
+
+    @property
+    def ours(self) -> str:
+        """The measured value with its spread."""
+        return MISSING if self.measured is None else self.measured.text(self.claim.unit)
+
+    @property
+    def basis(self) -> str:
+        """What the measured value rests on, or why there is none."""
+        return self.reason if self.measured is None else self.measured.basis(self.claim.unit)
+
+
+def judge(claim: Claim, results: Results) -> Judgement:
+    """Measures a claim and holds the mean over the seeds against its limit."""
+    try:
+        measured = claim.measure(results)
+    except NotTested as missing:
+        return Judgement(claim, NOT_TESTED, reason=str(missing))
+    limit = Judgement(claim, "", measured).limit
+    if claim.at_least is not None:
+        holds = measured.mean >= limit
+    elif claim.at_most is not None:
+        holds = measured.mean <= limit
+    else:
+        holds = abs(measured.mean) <= limit
+    return Judgement(claim, REPRODUCED if holds else NOT_REPRODUCED, measured)

@@ -1,0 +1,108 @@
+"""A measured value with its unit and its spread, and how it is written."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import isinf
+from statistics import fmean, stdev
+
+from reformer.report.results import NotTested, Run, RunGroup
+
+
+@dataclass(frozen=True)
+class Unit:
+    """How a number is written."""
+
+    suffix: str = ""
+    digits: int = 1
+    scale: float = 1.0
+    prefix: str = ""
+    signed: bool = False
+
+    def number(self, value: float) -> str:
+        """The number alone."""
+        text = f"{value * self.scale:{'+' if self.signed else ''},.{self.digits}f}"
+        return f"{0:.{self.digits}f}" if not text.strip("+-0.") else text.replace("-", "−")
+
+    def text(self, value: float, spread: float | None = None) -> str:
+        """The number with its unit, and its spread where there is one."""
+        if isinf(value):
+            return "none"
+        after = "" if spread is None else f" ± {spread * self.scale:,.{self.digits}f}"
+        return f"{self.prefix}{self.number(value)}{after}{self.suffix}"
+
+
+PERCENT = Unit(" %", 1, 100)
+MORE_PERCENT = Unit(" % bits/dim", 1, 100, signed=True)
+POINTS = Unit(" points", 1, 100, signed=True)
+BITS = Unit(" bits/dim", 3)
+MORE_BITS = Unit(" bits/dim", 3, signed=True)
+TIMES = Unit("", 2, prefix="×")
+TOKENS = Unit(" tokens", 0)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured for a claim.
+
+    Attributes:
+        values: one for each seed, or the one value of a benchmark.
+        low: least value that a benchmark's repeated timings allow.
+        high: greatest such value.
+        limit: the criterion's limit where the measurement itself sets it (spread between seeds).
+        source: what the values are, where they are not from seeds.
+        n_wanted: seeds that were asked for.
+    """
+
+    values: tuple[float, ...]
+    low: float | None = None
+    high: float | None = None
+    limit: float | None = None
+    source: str = ""
+    n_wanted: int = 0
+
+    @property
+    def mean(self) -> float:
+        """Mean over the seeds."""
+        return fmean(self.values)
+
+    @property
+    def spread(self) -> float | None:
+        """Standard deviation between seeds; None for one seed."""
+        return stdev(self.values) if len(self.values) > 1 else None
+
+    def text(self, unit: Unit) -> str:
+        """The value and its spread."""
+        return unit.text(self.mean, self.spread)
+
+    def basis(self, unit: Unit) -> str:
+        """What the value rests on: the number of seeds, or the range of the timings."""
+        if self.low is not None and self.high is not None:
+            return f"{unit.number(self.low)} to {unit.number(self.high)} by the timings' spread"
+        if self.source:
+            return self.source
+        n = len(self.values)
+        if n < self.n_wanted:
+            return f"{n} of {self.n_wanted} seeds"
+        return "one seed" if n == 1 else f"{n} seeds"
+
+
+def over_seeds(groups: Sequence[RunGroup], value: Callable[..., float]) -> Measured:
+    """Computes a value from one run of each group, for each seed of which all the runs are there.
+
+    Args:
+        groups: groups that go into the value.
+        value: takes one run of each group.
+
+    Raises:
+        NotTested: there is no such seed.
+    """
+    values, reason = [], NotTested("no runs were asked for")
+    for seed in groups[0].runs if groups else ():
+        runs: list[Run] = [group.runs[seed] for group in groups]
+        try:
+            values.append(value(*runs))
+        except NotTested as missing:
+            reason = missing
+    if not values:
+        raise reason
+    return Measured(tuple(values), n_wanted=len(groups[0].runs))

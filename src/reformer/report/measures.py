@@ -1,0 +1,253 @@
+"""What is measured for each claim: functions from the results to one number, fixed before the runs.
+
+Each raises `NotTested` where the profile or a missing file leaves it without a number.
+"""
+
+from collections.abc import Mapping
+from itertools import pairwise
+from math import inf, log2, sqrt
+from statistics import linear_regression, stdev
+
+from reformer.report.measured import Measured, over_seeds
+from reformer.report.results import IMAGES, TEXTS, NotTested, Results, Run, RunGroup
+
+LEAST_PARITY_LIMIT, ONE_SEED_PARITY_LIMIT, LARGEST_PARITY_LIMIT = 0.005, 0.02, 0.05
+"""Bits/dim: what no spread between seeds narrows, what stands for it with one seed, and what no spread widens."""
+
+
+def copy_accuracy(results: Results, trained: str, evaluated: str) -> Measured:
+    """Accuracy on the duplication task by the attention of training and of evaluation."""
+    return over_seeds([results.find("duplication", attention=trained)], lambda run: run.score(evaluated, "accuracy"))
+
+
+def lsh_trained(results: Results, data: str) -> list[RunGroup]:
+    """The groups trained with LSH attention on a data set, by rounds."""
+    groups = sorted((g for g in results.select(data) if g.spec.n_hashes), key=lambda group: group.spec.n_hashes)
+    if not groups:
+        raise NotTested(f"the profile {results.profile} has no LSH run on {data}")
+    return groups
+
+
+def best_copy_with_full_attention(results: Results) -> Measured:
+    """Highest accuracy of an LSH-trained model under full attention."""
+    groups = lsh_trained(results, "duplication")
+    return over_seeds(groups, lambda *runs: max(run.score("full", "accuracy") for run in runs))
+
+
+def gain_from_rounds(results: Results) -> Measured:
+    """Least gain in accuracy of an LSH-trained model from one round at evaluation to eight."""
+
+    def gain(run: Run) -> float:
+        return run.score("lsh-8", "accuracy") - run.score("lsh-1", "accuracy")
+
+    return over_seeds(lsh_trained(results, "duplication"), lambda *runs: min(map(gain, runs)))
+
+
+def worst_doubling(results: Results) -> Measured:
+    """Least change in accuracy of an LSH-trained model when the rounds at evaluation double, from one to eight."""
+
+    def worst(run: Run) -> float:
+        scores = [run.score(f"lsh-{rounds}", "accuracy") for rounds in (1, 2, 4, 8)]
+        return min(after - before for before, after in pairwise(scores))
+
+    return over_seeds(lsh_trained(results, "duplication"), lambda *runs: min(map(worst, runs)))
+
+
+def reversible_parity(results: Results, data: tuple[str, ...]) -> Measured:
+    """Bits/dim of the reversible network less those of its ordinary twin, with the limit that the seeds' spread sets.
+
+    The limit is two standard errors of a difference between two means, from the spread between seeds: what a change of
+    seeds alone would do. It is never under 0.005 nor over 0.05 bits/dim, and 0.02 with one seed.
+    """
+    reversible, ordinary = results.twins(results.data(data), "reversible")
+    pairs = [reversible, ordinary]
+    difference = over_seeds(pairs, lambda a, b: a.score("trained") - b.score("trained"))
+    n = len(difference.values)
+    if n == 1:
+        limit = ONE_SEED_PARITY_LIMIT
+    else:
+        spreads = [stdev(over_seeds(pairs, lambda *runs, i=i: runs[i].score("trained")).values) for i in (0, 1)]
+        noise = 2 * sqrt(sum(spread**2 for spread in spreads) / n)
+        limit = min(max(noise, LEAST_PARITY_LIMIT), LARGEST_PARITY_LIMIT)
+    return Measured(difference.values, limit=limit, n_wanted=difference.n_wanted)
+
+
+def shared_qk_cost(results: Results, data: tuple[str, ...]) -> Measured:
+    """Bits/dim with shared queries and keys less those with separate ones."""
+    pair = results.twins(results.data(data), "shared_qk")
+    return over_seeds(pair, lambda shared, separate: shared.score("trained") - separate.score("trained"))
+
+
+def most_rounds_against_full(results: Results) -> Measured:
+    """Bits/dim of the LSH run with the most rounds over those of full attention, less one."""
+    data = results.data(IMAGES)
+    pair = [lsh_trained(results, data)[-1], results.find(data, attention="full")]
+    measured = over_seeds(pair, lambda lsh, full: lsh.score("trained") / full.score("trained") - 1)
+    rounds = pair[0].spec.n_hashes
+    return measured if rounds >= 8 else _sourced(measured, f"with {rounds} rounds, the most trained")
+
+
+def gain_from_training_rounds(results: Results) -> Measured:
+    """Bits/dim of the run with the fewest rounds less those of the run with the most."""
+    groups = lsh_trained(results, results.data(IMAGES))
+    if len(groups) < 2:
+        raise NotTested(f"the profile {results.profile} trains one number of rounds only")
+    return over_seeds([groups[0], groups[-1]], lambda few, many: few.score("trained") - many.score("trained"))
+
+
+def by_depth(results: Results) -> list[RunGroup]:
+    """The groups on text that differ in their number of layers only, shallowest first."""
+    data = results.data(TEXTS)
+    named = [g for g in results.groups if g.spec.data == data and g.spec.n_layers]
+    if not named:
+        raise NotTested(f"the profile {results.profile} does not vary the number of layers")
+    like = named[0].spec
+    groups = [
+        g
+        for g in results.groups
+        if (g.spec.data, g.spec.attention, g.spec.reversible, g.spec.shared_qk, g.spec.other)
+        == (data, like.attention, like.reversible, like.shared_qk, like.other)
+    ]
+    return sorted(groups, key=lambda group: group.spec.n_layers or group.first().train["n_layers"])
+
+
+def gain_from_depth(results: Results) -> Measured:
+    """Bits/dim of the shallowest network less those of the deepest."""
+    groups = by_depth(results)
+    if len(groups) < 2:
+        raise NotTested(f"the profile {results.profile} has one depth only")
+    return over_seeds([groups[0], groups[-1]], lambda low, high: low.score("trained") - high.score("trained"))
+
+
+def with_lsh_off(results: Results) -> list[RunGroup]:
+    """The groups that were also evaluated with their LSH layers switched off."""
+
+    def switched_off(group: RunGroup) -> bool:
+        try:
+            return bool(over_seeds([group], lambda run: run.score("off")).values)
+        except NotTested:
+            return False
+
+    groups = [group for group in results.groups if "lsh" in group.spec.attention and switched_off(group)]
+    if not groups:
+        raise NotTested("no run was evaluated with its LSH layers switched off")
+    return groups
+
+
+def cost_of_lsh_off(results: Results) -> Measured:
+    """Least rise in bits/dim when the LSH layers of a trained network are switched off."""
+    groups = with_lsh_off(results)
+    return over_seeds(groups, lambda *runs: min(run.score("off") - run.score("trained") for run in runs))
+
+
+Points = dict[str, dict[int, dict[str, float]]]
+
+
+def points_by_length(results: Results) -> Points:
+    """The points of the speed benchmark by attention, then length."""
+    by_attention: Points = {}
+    for point in results.benchmark("speed_by_length")["points"]:
+        by_attention.setdefault(point["attention"], {})[point["seq_len"]] = point
+    return {name: dict(sorted(points.items())) for name, points in by_attention.items()}
+
+
+def lsh_time_growth(results: Results) -> Measured:
+    """Greatest ratio, among the rounds, of the time of an LSH step at the greatest length to that at the least."""
+    growth = []
+    for points in _lsh_points(results):
+        first, last = _ends(points)
+        value = last["seconds_per_step"] / first["seconds_per_step"]
+        low, high = last["seconds_min"] / first["seconds_max"], last["seconds_max"] / first["seconds_min"]
+        growth.append((value, low, high))
+    value, low, high = max(growth)
+    return Measured((value,), low=low, high=high)
+
+
+def full_time_growth(results: Results) -> Measured:
+    """Factor by which the last doubling of the length multiplies the time of a step with full attention."""
+    points = points_by_length(results).get("full", {})
+    before, after = _ends(dict(list(points.items())[-2:]))
+    doublings = log2(after["seq_len"] / before["seq_len"])
+
+    def factor(key_after: str, key_before: str) -> float:
+        return (after[key_after] / before[key_before]) ** (1 / doublings)
+
+    low, high = factor("seconds_min", "seconds_max"), factor("seconds_max", "seconds_min")
+    return Measured((factor("seconds_per_step", "seconds_per_step"),), low=low, high=high)
+
+
+def crossing(results: Results, attention: str, limit: int) -> Measured:
+    """Least length from which LSH attention is faster than full attention; infinite where there is none.
+
+    Between two measured lengths the times are taken to follow a power of the length. Raises NotTested where the lengths
+    end under the limit without a crossing.
+    """
+    points = points_by_length(results)
+    lengths = [length for length in points.get("full", {}) if length in points.get(attention, {})]
+    if not lengths:
+        raise NotTested(f"the benchmark has no length with both full attention and {attention}")
+    gaps = [log2(_seconds(points["full"], at) / _seconds(points[attention], at)) for at in lengths]
+    if gaps[0] > 0:
+        return Measured((float(lengths[0]),), source="faster at every length measured")
+    for i in range(1, len(lengths)):
+        if gaps[i] > 0:
+            share = gaps[i - 1] / (gaps[i - 1] - gaps[i])
+            length = lengths[i - 1] * (lengths[i] / lengths[i - 1]) ** share
+            return Measured((length,), source=f"between {lengths[i - 1]:,} and {lengths[i]:,}")
+    if lengths[-1] < limit:
+        raise NotTested(f"full attention is still faster at {lengths[-1]:,} tokens, where the measurement ends")
+    return Measured((inf,), source=f"full attention is faster up to {lengths[-1]:,}")
+
+
+def lsh_memory_growth(results: Results) -> Measured:
+    """Greatest ratio of the peak memory of an LSH step at the greatest length to that at the least."""
+    ratios = []
+    for points in _lsh_points(results):
+        first, last = _ends(points)
+        ratios.append(last["peak_bytes"] / first["peak_bytes"])
+    return Measured((max(ratios),), source="peak of one process a point")
+
+
+def points_by_depth(results: Results) -> dict[bool, dict[int, dict[str, float]]]:
+    """The points of the memory benchmark by reversible or not, then number of layers."""
+    by_kind: dict[bool, dict[int, dict[str, float]]] = {False: {}, True: {}}
+    for point in results.benchmark("memory_by_depth")["points"]:
+        by_kind[point["reversible"]][point["n_layers"]] = point
+    return {kind: dict(sorted(points.items())) for kind, points in by_kind.items()}
+
+
+def bytes_per_layer(points: Mapping[int, Mapping[str, float]]) -> float:
+    """Slope of the peak over the number of layers, by least squares."""
+    if len(points) < 2:
+        raise NotTested("the benchmark has fewer than two depths")
+    return linear_regression(list(points), [point["peak_bytes"] for point in points.values()]).slope
+
+
+def slope_ratio(results: Results) -> Measured:
+    """Peak memory that one more layer costs with reversible residuals, over what it costs with ordinary ones."""
+    points = points_by_depth(results)
+    ordinary = bytes_per_layer(points[False])
+    if ordinary <= 0:
+        raise NotTested("the peak of the ordinary network does not grow with depth: these sizes are too small")
+    return Measured((bytes_per_layer(points[True]) / ordinary,), source="peak of one process a point")
+
+
+def _lsh_points(results: Results) -> list[dict[int, dict[str, float]]]:
+    found = [points for name, points in points_by_length(results).items() if name.startswith("lsh-")]
+    if not found:
+        raise NotTested("the benchmark has no LSH attention")
+    return found
+
+
+def _ends(points: Mapping[int, dict[str, float]]) -> tuple[dict[str, float], dict[str, float]]:
+    if len(points) < 2:
+        raise NotTested("the benchmark has fewer than two lengths")
+    return points[min(points)], points[max(points)]
+
+
+def _seconds(points: Mapping[int, Mapping[str, float]], length: int) -> float:
+    return points[length]["seconds_per_step"]
+
+
+def _sourced(measured: Measured, source: str) -> Measured:
+    return Measured(measured.values, source=source, n_wanted=measured.n_wanted)

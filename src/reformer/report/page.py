@@ -1,0 +1,116 @@
+"""The page: one self-contained HTML file from a template, with its style, its script and its numbers inside."""
+
+import base64
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from reformer.report import tables
+from reformer.report.chart import COLOURS, MARKERS, Figure
+from reformer.report.claim import NOT_REPRODUCED, NOT_TESTED, REPRODUCED, Judgement, Study
+from reformer.report.figures import draw_figure
+from reformer.report.results import NotTested, Results, Run
+from reformer.report.tables import Table
+
+MARKS = {REPRODUCED: "✓", NOT_REPRODUCED: "✗", NOT_TESTED: "–"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the numbers of a section come from."""
+
+    command: str
+    commit: str
+    device: str
+    time: str
+    others: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A study as the page shows it; what was not measured is None, and `missing` says why."""
+
+    study: Study
+    judgements: list[Judgement]
+    figure: Figure | None = None
+    image: str = ""
+    """The figure as a data URI, for readers without scripts."""
+    table: Table | None = None
+    scale: Table | None = None
+    source: Source | None = None
+    provenance: Table | None = None
+    missing: str = ""
+
+
+def section_of(study: Study, judgements: list[Judgement], results: Results, figures: Path) -> Section:
+    """Draws a study's figure into the folder and gathers its tables."""
+    try:
+        figure = Figure(study.id, study.caption, study.panels(results))
+        table = study.table(results)
+        groups = study.groups(results)
+    except NotTested as missing:
+        return Section(study, judgements, missing=str(missing))
+    path = figures / f"{study.id}.png"
+    draw_figure(figure, path)
+    image = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+    if study.benchmark:
+        environment = results.benchmark(study.benchmark)["environment"]
+        return Section(study, judgements, figure, image, table, source=_source([environment]))
+    present = [run for group in groups for run in group.present]
+    scale = tables.scale(study.paper_scale, present[0]) if study.paper_scale and present else None
+    environments = [environment for run in present if (environment := _environment(run))]
+    source = _source(environments) if environments else None
+    return Section(study, judgements, figure, image, table, scale, source, tables.provenance(groups))
+
+
+def render_page(results: Results, judgements: list[Judgement], sections: list[Section]) -> str:
+    """The whole page."""
+    environment = Environment(
+        loader=PackageLoader("reformer", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    files = {name: Markup(environment.loader.get_source(environment, name)[0]) for name in ("report.css", "report.js")}  # type: ignore[union-attr]
+    verdicts = [judgement.verdict for judgement in judgements]
+    return environment.get_template("report.html").render(
+        profile=results.profile,
+        seeds=results.seeds,
+        judgements=judgements,
+        sections=sections,
+        n={verdict: verdicts.count(verdict) for verdict in MARKS},
+        marks=MARKS,
+        slugs={verdict: verdict.split(" at ")[0].replace(" ", "-") for verdict in MARKS},
+        colours=COLOURS,
+        charts=_charts(sections),
+        style=files["report.css"],
+        script=files["report.js"],
+    )
+
+
+def _charts(sections: list[Section]) -> dict[str, Any]:
+    figures = {section.figure.id: asdict(section.figure) for section in sections if section.figure}
+    return {"markers": MARKERS, "figures": figures}
+
+
+def _environment(run: Run) -> dict[str, Any]:
+    try:
+        return run.environment
+    except NotTested:
+        return {}
+
+
+def _source(environments: list[dict[str, Any]]) -> Source:
+    first = environments[0]
+    seconds = sum(environment["seconds"] for environment in environments)
+    return Source(
+        command=first["command"],
+        commit=", ".join(dict.fromkeys(environment["commit"][:10] for environment in environments)),
+        device=", ".join(dict.fromkeys(tables.device(environment) for environment in environments)),
+        time=tables.duration(seconds),
+        others=f"{len(environments)} runs in all" if len(environments) > 1 else "",
+    )

@@ -1,0 +1,211 @@
+"""The panels of each study's figure. What is not there is left out; a figure of nothing raises `NotTested`."""
+
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+from reformer.report import measures, paper
+from reformer.report.chart import (
+    ATTENTION_COLOURS,
+    Axis,
+    Panel,
+    Series,
+    category_axis,
+    line,
+    linear_axis,
+    log_axis,
+)
+from reformer.report.measured import over_seeds
+from reformer.report.results import NotTested, Results, Run, RunGroup
+
+EVALUATED = ("full", "lsh-8", "lsh-4", "lsh-2", "lsh-1")
+OURS, PAPER = "here", "the paper"
+MB = 1e6
+T = TypeVar("T")
+
+
+def name_of(attention: str) -> str:
+    """The attention as the paper writes it: LSH-4, full."""
+    return attention.replace("lsh", "LSH")
+
+
+def table_2(results: Results) -> list[Panel]:
+    """Accuracy against the attention of evaluation, a panel for each attention of training, with the paper's."""
+    panels = []
+    for group in _some(results.select("duplication"), "the profile has no run on duplication"):
+        ours = []
+        for x, evaluated in enumerate(EVALUATED):
+            if values := _scores(group, evaluated, "accuracy"):
+                ours.append((x, [100 * value for value in values]))
+        if not ours:
+            continue
+        series = [Series(OURS, "blue", line(ours))]
+        if published := paper.TABLE_2.get(group.spec.attention):
+            points = [(x, [100 * published[evaluated]]) for x, evaluated in enumerate(EVALUATED)]
+            series.append(Series(PAPER, "ink", line(points), paper=True))
+        x_axis = category_axis("evaluated with", [name_of(kind).replace("LSH-", "") for kind in EVALUATED])
+        y_axis = Axis("accuracy, %", 0, 100, [(tick, str(tick)) for tick in (0, 25, 50, 75, 100)])
+        panels.append(Panel(f"Trained with {name_of(group.spec.attention)}", x_axis, y_axis, series, digits=1))
+    return _some(panels, "no run on duplication has an evaluation")
+
+
+def learning_curves(groups: Sequence[RunGroup], names: Sequence[str], colours: Sequence[str]) -> Panel:
+    """Held-out bits/dim by step: mean, least and greatest over the seeds."""
+    series = []
+    for group, name, colour in zip(groups, names, colours, strict=True):
+        curves = [curve for run in group.runs.values() if (curve := _curve(run))]
+        if curves:
+            steps = sorted(set.intersection(*(set(curve) for curve in curves)))
+            series.append(Series(name, colour, line((step, [curve[step] for curve in curves]) for step in steps)))
+    _some(series, "no run has a curve")
+    x_values = [point[0] for one in series for point in one.points]
+    return Panel(
+        "Held-out data while training",
+        linear_axis("step", [0, *x_values]),
+        linear_axis("bits/dim", _heights(series)),
+        series,
+        label_ends=len(series) > 2,
+    )
+
+
+def reversible(results: Results, data: tuple[str, ...]) -> list[Panel]:
+    """The two curves, and beside them their difference."""
+    return _pair(results.twins(results.data(data), "reversible"), ["reversible", "ordinary"])
+
+
+def shared_qk(results: Results, data: tuple[str, ...]) -> list[Panel]:
+    """The two curves, and beside them their difference."""
+    return _pair(results.twins(results.data(data), "shared_qk"), ["shared QK", "separate QK"])
+
+
+def hash_rounds(groups: Sequence[RunGroup]) -> list[Panel]:
+    """The curves by rounds, and beside them the score at the end against the rounds, full attention as a level."""
+    colours = [ATTENTION_COLOURS.get(group.spec.attention, "pink") for group in groups]
+    panels = [learning_curves(groups, [name_of(group.spec.attention) for group in groups], colours)]
+    ends = [(g.spec.n_hashes, values) for g in groups if g.spec.n_hashes and (values := _scores(g, "trained"))]
+    if not ends:
+        return panels
+    rounds = [float(n) for n, _ in ends]
+    series = [Series("LSH, at the end", "blue", line(ends))]
+    for group in groups:
+        if group.spec.attention == "full" and (values := _scores(group, "trained")):
+            points = line((x, values) for x in (min(rounds), max(rounds)))
+            series.append(Series("full, at the end", "ink", points, paper=True))
+    x_axis = log_axis("hash rounds", rounds, at=rounds)
+    panels.append(Panel("Test data after training", x_axis, linear_axis("bits/dim", _heights(series)), series))
+    return panels
+
+
+def by_depth(groups: Sequence[RunGroup]) -> list[Panel]:
+    """The curves by number of layers."""
+    names = [f"{group.spec.n_layers or group.first().train['n_layers']} layers" for group in groups]
+    colours = ["sky", "blue", "green", "red", "pink"] * len(groups)
+    return [learning_curves(groups, names, colours[: len(groups)])]
+
+
+def lsh_off(groups: Sequence[RunGroup]) -> list[Panel]:
+    """Bits/dim with the LSH layers on and off, run by run."""
+    series = []
+    for key, name, colour in (("trained", "LSH on", "blue"), ("off", "LSH switched off", "ink")):
+        points = [(x, values) for x, group in enumerate(groups) if (values := _scores(group, key))]
+        series.append(Series(name, colour, line(points)))
+    labels = [f"{group.spec.data} {name_of(group.spec.attention)}" for group in groups]
+    y_axis = linear_axis("bits/dim", [0, *_heights(series)])
+    return [Panel("Test data, trained with LSH", category_axis("", labels), y_axis, series)]
+
+
+def speed(results: Results) -> list[Panel]:
+    """Seconds a step here and in the paper, and the peak memory here, against the length."""
+    by_attention = measures.points_by_length(results)
+    tokens = results.benchmark("speed_by_length")["tokens"]
+    published = {
+        name: dict(zip(paper.LENGTHS, seconds, strict=True)) for name, seconds in paper.FIGURE_5_SECONDS.items()
+    }
+    time, memory, theirs = [], [], []
+    for name, points in by_attention.items():
+        colour, label = ATTENTION_COLOURS.get(name, "pink"), name_of(name)
+        timed = [
+            (float(length), p["seconds_per_step"], p["seconds_min"], p["seconds_max"]) for length, p in points.items()
+        ]
+        time.append(Series(label, colour, timed))
+        memory.append(Series(label, colour, line((length, [p["peak_bytes"] / MB]) for length, p in points.items())))
+        if name in published:
+            points_there = line((length, [seconds]) for length, seconds in published[name].items())
+            theirs.append(Series(label, colour, points_there, paper=True))
+    panels = [_against_length(f"Here: {tokens:,} tokens a step", "seconds a step", time)]
+    if theirs:
+        panels.append(_against_length("The paper: 32,768 tokens a step", "seconds a step", theirs))
+    panels.append(_against_length("Here: peak memory of a step", "MB", memory))
+    return panels
+
+
+def memory(results: Results) -> list[Panel]:
+    """Peak memory against depth here, and as Hugging Face measured it."""
+    ours = {
+        kind: [(layers, p["peak_bytes"] / MB) for layers, p in points.items()]
+        for kind, points in measures.points_by_depth(results).items()
+        if points
+    }
+    theirs = {
+        kind: [(layers, float(peak)) for layers, peak in points.items()]
+        for kind, points in paper.HUGGING_FACE_MB.items()
+    }
+    return [
+        _against_depth("Here, above the network at rest", ours, published=False),
+        _against_depth("Hugging Face: BERT, Reformer", theirs, published=True),
+    ]
+
+
+def _pair(pair: tuple[RunGroup, RunGroup], names: list[str]) -> list[Panel]:
+    curves = learning_curves(pair, names, ["blue", "ink"])
+    differences: dict[int, list[float]] = {}
+    for seed, run in pair[0].runs.items():
+        one, other = _curve(run), _curve(pair[1].runs[seed])
+        for step in one.keys() & other.keys():
+            differences.setdefault(step, []).append(one[step] - other[step])
+    if not differences:
+        return [curves]
+    series = [Series(f"{names[0]} − {names[1]}", "red", line(sorted(differences.items())))]
+    y_axis = linear_axis("bits/dim", [0, *_heights(series)], least_span=0.02)
+    return [curves, Panel("Difference between the two", curves.x, y_axis, series, digits=4)]
+
+
+def _against_length(title: str, label: str, series: list[Series]) -> Panel:
+    lengths = sorted({point[0] for one in series for point in one.points})
+    x_axis = log_axis("sequence length, tokens", lengths, at=lengths)
+    return Panel(title, x_axis, log_axis(label, _heights(series)), series, label_ends=True)
+
+
+def _against_depth(title: str, points: dict[bool, list[tuple[int, float]]], published: bool) -> Panel:
+    kinds = ((True, "reversible", "blue"), (False, "ordinary", "ink"))
+    series = [
+        Series(name, colour, line((x, [y]) for x, y in points[kind]), paper=published)
+        for kind, name, colour in kinds
+        if kind in points
+    ]
+    depths = sorted({point[0] for one in series for point in one.points})
+    x_axis = Axis("layers", 0, max(depths) * 1.05, [(depth, f"{depth:g}") for depth in depths])
+    return Panel(title, x_axis, linear_axis("peak memory, MB", [0, *_heights(series)]), series, digits=0)
+
+
+def _heights(series: Iterable[Series]) -> list[float]:
+    return [height for one in series for point in one.points for height in point[1:]]
+
+
+def _scores(group: RunGroup, attention: str, metric: str = "bits_per_dim") -> tuple[float, ...]:
+    try:
+        return over_seeds([group], lambda run: run.score(attention, metric)).values
+    except NotTested:
+        return ()
+
+
+def _curve(run: Run) -> dict[int, float]:
+    try:
+        return run.curve("val", "bits_per_dim")
+    except NotTested:
+        return {}
+
+
+def _some(things: list[T], otherwise: str) -> list[T]:
+    if not things:
+        raise NotTested(otherwise)
+    return things

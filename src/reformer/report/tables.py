@@ -1,0 +1,185 @@
+"""The tables of each study: the numbers behind its figure, its size beside the paper's, where its runs are from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from reformer.report import measures, paper
+from reformer.report.measured import BITS, PERCENT, Unit, over_seeds
+from reformer.report.pictures import EVALUATED, MB, name_of
+from reformer.report.results import NotTested, Results, Run, RunGroup
+
+MISSING = "–"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell: its text, another's number below it, and a shade from 0 to 1."""
+
+    text: str
+    note: str = ""
+    shade: float | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table whose first column names the rows."""
+
+    columns: list[str]
+    rows: list[list[Cell]]
+    note: str = ""
+
+
+def cells(*texts: str) -> list[Cell]:
+    """Plain cells."""
+    return [Cell(text) for text in texts]
+
+
+def table_2(results: Results) -> Table:
+    """Accuracy by the attention of training and of evaluation, the paper's below ours."""
+    rows = []
+    for group in results.select("duplication"):
+        row = cells(name_of(group.spec.attention))
+        published = paper.TABLE_2.get(group.spec.attention, {})
+        for evaluated in EVALUATED:
+            note = f"paper {100 * published[evaluated]:g}" if evaluated in published else ""
+            text, mean = _score(group, evaluated, "accuracy", PERCENT)
+            row.append(Cell(text, note, mean))
+        rows.append(row)
+    columns = ["Trained with", *(f"Evaluated with {name_of(kind)}" for kind in EVALUATED)]
+    return Table(columns, rows, "Share of the second w's symbols that are right, on sequences never trained on.")
+
+
+def scores(groups: Sequence[RunGroup]) -> Table:
+    """Size and score of each group, after training."""
+    rows = []
+    for group in groups:
+        try:
+            train = group.first().train
+        except NotTested:
+            rows.append(cells(describe(group), *[MISSING] * 5))
+            continue
+        rows.append(
+            cells(
+                describe(group),
+                f"{train['n_parameters']:,}",
+                f"{train['tokens_seen']:,}",
+                f"{train['val']['bits_per_dim']:.3f}",
+                _score(group, "trained", "bits_per_dim", BITS)[0].removesuffix(BITS.suffix),
+                f"{len(group.present)} of {len(group.runs)}",
+            )
+        )
+    columns = ["Run", "Parameters", "Tokens seen", "Validation, bits/dim", "Test, bits/dim", "Seeds"]
+    note = "Validation: first seed; test: mean ± standard deviation over the seeds, where there are several."
+    return Table(columns, rows, note)
+
+
+def lsh_off(groups: Sequence[RunGroup]) -> Table:
+    """Score of each group with its LSH layers on and off."""
+    rows = [
+        cells(describe(group), *(_score(group, key, "bits_per_dim", BITS)[0] for key in ("trained", "off")))
+        for group in groups
+    ]
+    return Table(["Run", "LSH on", "LSH switched off"], rows)
+
+
+def speed(results: Results) -> Table:
+    """Seconds a step by attention and length, the paper's below ours where it has that length."""
+    by_attention = measures.points_by_length(results)
+    lengths = sorted({length for points in by_attention.values() for length in points})
+    rows = []
+    for name, points in by_attention.items():
+        published = dict(zip(paper.LENGTHS, paper.FIGURE_5_SECONDS.get(name, ()), strict=False))
+        row = cells(name_of(name))
+        for length in lengths:
+            text = f"{points[length]['seconds_per_step']:.3g}" if length in points else MISSING
+            row.append(Cell(text, f"paper {published[length]:g}" if length in published else ""))
+        rows.append(row)
+    note = (
+        "Seconds a step, forward and backward: median of the repeats. The paper's come from another machine "
+        "and twice to many times the tokens: compare how they change along a row, not their size."
+    )
+    return Table(["Attention", *(f"{length:,}" for length in lengths)], rows, note)
+
+
+def memory(results: Results) -> Table:
+    """Peak memory by depth, and what one more layer costs."""
+    by_kind = measures.points_by_depth(results)
+    depths = sorted({depth for points in by_kind.values() for depth in points})
+    rows = []
+    for kind, name in ((False, "ordinary"), (True, "reversible")):
+        points = by_kind[kind]
+        row = [f"{points[depth]['peak_bytes'] / MB:,.0f}" if depth in points else MISSING for depth in depths]
+        slope = f"{measures.bytes_per_layer(points) / MB:,.1f}" if len(points) > 1 else MISSING
+        rows.append(cells(name, *row, slope))
+    columns = ["Residuals", *(f"{depth} layers" for depth in depths), "Each layer more"]
+    return Table(columns, rows, "MB above what was held before the step; each point in a process of its own.")
+
+
+def scale(theirs: Mapping[str, str], run: Run) -> Table:
+    """The size of a study's runs beside the paper's."""
+    train = run.train
+    ours = {
+        "Data": train["data"],
+        "Length": f"{train['seq_len']:,}",
+        "Layers": str(train["n_layers"]),
+        "d_model": f"{train['d_model']:,}",
+        "Sequences a step": f"{train['tokens_seen'] / train['steps'] / train['seq_len']:,.0f}",
+        "Steps": f"{train['steps']:,}",
+        "Parameters": f"{train['n_parameters']:,}",
+    }
+    rows = [cells(key, theirs.get(key, MISSING), value) for key, value in ours.items()]
+    return Table(["Size", "Paper", "Here"], rows)
+
+
+def provenance(groups: Sequence[RunGroup]) -> Table:
+    """Command, commit, device and time of every run."""
+    rows = []
+    for run in (run for group in groups for run in group.runs.values()):
+        try:
+            env = run.environment
+        except NotTested as missing:
+            rows.append(cells(run.folder.name, str(missing), *[MISSING] * 5))
+            continue
+        rows.append(
+            cells(
+                run.folder.name,
+                env["command"],
+                env["commit"][:10],
+                device(env),
+                duration(env["seconds"]),
+                f"{env['tokens_per_second']:,.0f}",
+                f"{env['peak_bytes'] / MB:,.0f}",
+            )
+        )
+    return Table(["Run", "Command", "Commit", "Device", "Time", "Tokens/s", "Peak, MB"], rows)
+
+
+def describe(group: RunGroup) -> str:
+    """The group in words, without its data set."""
+    spec = group.spec
+    words = [name_of(spec.attention), "reversible" if spec.reversible else "ordinary"]
+    words += ["separate QK"] * (not spec.shared_qk) + [f"{spec.n_layers} layers"] * bool(spec.n_layers)
+    return ", ".join([*words, *filter(None, [spec.other])])
+
+
+def device(environment: Mapping[str, object]) -> str:
+    """The device, and its threads where there are some."""
+    threads = environment.get("threads")
+    return f"{environment['device']}, {threads} threads" if threads else str(environment["device"])
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
+
+
+def _score(group: RunGroup, attention: str, metric: str, unit: Unit) -> tuple[str, float | None]:
+    try:
+        measured = over_seeds([group], lambda run: run.score(attention, metric))
+    except NotTested:
+        return MISSING, None
+    return measured.text(unit), measured.mean
