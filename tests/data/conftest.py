@@ -150,7 +150,9 @@ class Web:
 
 
 @pytest.fixture
-def web(rng: np.random.Generator) -> Iterator[Web]:
+def web(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "127.0.0.1")
     web = Web(b"PK\x03\x04" + rng.bytes(300_000))
 
     class Handler(BaseHTTPRequestHandler):

@@ -271,12 +271,15 @@ def test_a_uniform_model_scores_exactly_8_bits_per_dim(prepared_text, context):
 
 
 @pytest.mark.parametrize("context", [0, 11])
-def test_the_frequencies_of_the_bytes_score_their_order_0_entropy(prepared_text, context):
-    data, processed, _ = prepared_text(eval_context=context)
-    text = (processed / "val.bin").read_bytes()
-    entropy = -sum(n / len(text) * log2(n / len(text)) for n in Counter(text).values())
-    frequencies = torch.tensor([text.count(bytes([byte])) for byte in range(256)]).double() / len(text)
-    assert bits_per_dim(evaluation_batches(data, processed, "val", 1), frequencies.log()) == pytest.approx(entropy)
+def test_the_frequencies_of_the_training_bytes_score_their_order_0_entropy(prepared_text, context):
+    data, processed, _ = prepared_text(size=50_000, eval_context=context)
+    train, val = (Counter((processed / f"{split}.bin").read_bytes()) for split in ("train", "val"))
+    frequency = {byte: n / train.total() for byte, n in train.items()}
+    entropy = -sum(f * log2(f) for f in frequency.values())
+    cross_entropy = -sum(n * log2(frequency[byte]) for byte, n in val.items()) / val.total()
+    model = torch.tensor([frequency.get(byte, 0) for byte in range(256)]).double().log()
+    assert bits_per_dim(evaluation_batches(data, processed, "train", 1), model) == pytest.approx(entropy, abs=1e-6)
+    assert bits_per_dim(evaluation_batches(data, processed, "val", 1), model) == pytest.approx(cross_entropy, abs=1e-6)
 
 
 def test_a_uniform_model_scores_exactly_8_bits_per_dim_on_images(prepared_images):

@@ -146,6 +146,11 @@ def test_no_network_is_said_in_one_line(file, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_address_that_is_none_is_said_in_one_line(file, tmp_path):
+    with pytest.raises(Unavailable, match="cannot be used"):
+        fetch(file, ["http://"], tmp_path, QUICK)
+
+
 def test_too_little_room_is_said_before_the_transfer(web, file, tmp_path, monkeypatch):
     monkeypatch.setattr(transfer, "disk_usage", lambda _: type("Usage", (), {"free": 10_000}))
     with pytest.raises(

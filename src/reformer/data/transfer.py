@@ -11,8 +11,8 @@ from shutil import disk_usage
 from urllib.parse import urlsplit
 
 import requests
+from requests.exceptions import ChunkedEncodingError, RequestException, SSLError
 from requests.exceptions import ConnectionError as NoConnection
-from requests.exceptions import RequestException, SSLError
 from rich.filesize import decimal
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential
 
@@ -49,7 +49,7 @@ class Patience:
 
     timeout: float = 30.0
     """Seconds without a byte after which a server counts as stalled."""
-    tries: int = 5
+    tries: int = 4
     """Tries in a row that bring nothing new before an address is given up."""
     backoff: float = 1.0
     """Seconds before the second try; doubled each time."""
@@ -103,6 +103,7 @@ def _fetch_from(url: str, file: SourceFile, part: Path, patience: Patience) -> N
         before_sleep=say,
         reraise=True,
     )
+    print(f"download {file.name}: {decimal(max(file.size - _size(part), 0))} from {host}")
     try:
         retrying(_transfer, url, file, part, patience.timeout)
     except _Interrupted as reason:
@@ -131,16 +132,15 @@ def _transfer(url: str, file: SourceFile, part: Path, timeout: float) -> None:
         resumed = 0
     if resumed < file.size:
         _require_space(part, file.size - resumed)
-        print(f"download {file.name}: {decimal(file.size - resumed)} from {urlsplit(url).netloc}")
         resumed = _append(url, file, part, timeout)
     with progress(f"check {file.name}", file.size) as advance:
         problem = difference(part, file.size, file.sha256, advance)
     if problem:
         part.unlink()
-        # A piece of another file may have been at the beginning of it: then the whole, from here, is another chance.
-        raise (
-            _Interrupted("sent the rest of another file", part) if resumed else _Refused(f"sent a file that {problem}")
-        )
+        if resumed:
+            # The piece that was there may have been at fault: the whole, from this address, is another chance.
+            raise _Interrupted("sent the rest of another file", part)
+        raise _Refused(f"sent a file that {problem}")
 
 
 def _append(url: str, file: SourceFile, part: Path, timeout: float) -> int:
@@ -172,8 +172,10 @@ def _append(url: str, file: SourceFile, part: Path, timeout: float) -> int:
     except NoConnection as error:
         stalled = "Read timed out" in str(error)
         raise _Interrupted("stalled" if stalled else "cannot be reached (no network?)", part) from None
+    except ChunkedEncodingError:
+        raise _Interrupted("broke off", part) from None
     except RequestException as error:
-        raise _Interrupted(f"broke off ({type(error).__name__})", part) from None
+        raise _Refused(f"cannot be used ({error})") from None
     if _size(part) < file.size:
         raise _Interrupted("broke off", part)
     return offset
