@@ -60,7 +60,8 @@ def write_run(root: Path, name: str, seed: int, worse: float = 0.0) -> Path:
         scores["off"] = {"bits_per_dim": end + 0.61, "accuracy": 0.2}
     if spec.data == "duplication":
         for kind, accuracy in COPY_ACCURACY[spec.attention].items():
-            scores[kind] = {"bits_per_dim": 7 * (1 - accuracy), "accuracy": max(0.0, accuracy - worse)}
+            accuracy = min(1.0, max(0.0, accuracy - worse - abs(random.gauss(0, 0.02 * (1 - accuracy)))))
+            scores[kind] = {"bits_per_dim": 7 * (1 - accuracy), "accuracy": accuracy}
     write_json(
         folder / "train.json",
         {

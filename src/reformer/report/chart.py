@@ -29,13 +29,15 @@ class Series:
         name: what the legend calls it; lines of one name are switched on and off together.
         colour: a key of COLOURS.
         points: (x, y, low, high) each; low and high are y where there is no spread.
-        paper: whether the numbers are others', drawn dashed with hollow markers.
+        dashed: drawn dashed with hollow markers: others' numbers, or a level.
+        joined: whether a line joins the points.
     """
 
     name: str
     colour: str
     points: list[tuple[float, float, float, float]]
-    paper: bool = False
+    dashed: bool = False
+    joined: bool = True
 
 
 @dataclass(frozen=True)

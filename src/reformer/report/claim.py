@@ -19,7 +19,8 @@ class Claim:
         id: name in claims.json.
         study: id of the study that tests it.
         text: the claim in words.
-        paper: the paper's number and where it stands.
+        paper: the paper's number.
+        where: where it stands.
         criterion: what is compared, in words; `{limit}` stands for the limit.
         measure: takes the number from the results; raises NotTested.
         unit: of the number.
@@ -34,6 +35,7 @@ class Claim:
     study: str
     text: str
     paper: str
+    where: str
     criterion: str
     measure: Callable[[Results], Measured]
     unit: Unit

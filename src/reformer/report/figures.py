@@ -51,7 +51,7 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
         x, y, low, high = zip(*series.points, strict=True)
         axes.plot(x, y, **_look(series))
         if low != high:
-            axes.fill_between(x, low, high, color=COLOURS[series.colour][0], alpha=0.15, linewidth=0)
+            axes.fill_between(x, low, high, color=COLOURS[series.colour][0], alpha=0.2, linewidth=1.5)
     axes.set_title(panel.title, fontweight="bold")
     _set_axis(axes, "x", panel.x)
     _set_axis(axes, "y", panel.y)
@@ -71,9 +71,9 @@ def _look(series: Series) -> dict[str, Any]:
     colour = COLOURS[series.colour][0]
     return {
         "color": colour,
-        "linestyle": "--" if series.paper else "-",
+        "linestyle": "" if not series.joined else "--" if series.dashed else "-",
         "marker": MARKERS[series.colour] if len(series.points) <= 20 else "",
         "markersize": 5,
-        "markerfacecolor": "white" if series.paper else colour,
-        "linewidth": 1.3 if series.paper else 1.8,
+        "markerfacecolor": "white" if series.dashed else colour,
+        "linewidth": 1.3 if series.dashed else 1.8,
     }

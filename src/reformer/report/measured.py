@@ -36,6 +36,7 @@ MORE_PERCENT = Unit(" % bits/dim", 1, 100, signed=True)
 POINTS = Unit(" points", 1, 100, signed=True)
 BITS = Unit(" bits/dim", 3)
 MORE_BITS = Unit(" bits/dim", 3, signed=True)
+FINE_BITS = Unit(" bits/dim", 4, signed=True)
 TIMES = Unit("", 2, prefix="×")
 TOKENS = Unit(" tokens", 0)
 

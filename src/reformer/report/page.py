@@ -80,8 +80,8 @@ def render_page(results: Results, judgements: list[Judgement], sections: list[Se
     return environment.get_template("report.html").render(
         profile=results.profile,
         seeds=results.seeds,
-        judgements=judgements,
-        sections=sections,
+        judgements=sorted(judgements, key=lambda judgement: judgement.verdict == NOT_TESTED),
+        sections=sorted(sections, key=lambda section: bool(section.missing)),
         n={verdict: verdicts.count(verdict) for verdict in MARKS},
         marks=MARKS,
         slugs={verdict: verdict.split(" at ")[0].replace(" ", "-") for verdict in MARKS},

@@ -1,6 +1,7 @@
 """The panels of each study's figure. What is not there is left out; a figure of nothing raises `NotTested`."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from reformer.report import measures, paper
@@ -20,6 +21,8 @@ from reformer.report.results import NotTested, Results, Run, RunGroup
 EVALUATED = ("full", "lsh-8", "lsh-4", "lsh-2", "lsh-1")
 OURS, PAPER = "here", "the paper"
 MB = 1e6
+EARLY = 0.2
+"""Share of the training that learning curves leave out: its steep fall would hide what comes after."""
 T = TypeVar("T")
 
 
@@ -41,7 +44,7 @@ def table_2(results: Results) -> list[Panel]:
         series = [Series(OURS, "blue", line(ours))]
         if published := paper.TABLE_2.get(group.spec.attention):
             points = [(x, [100 * published[evaluated]]) for x, evaluated in enumerate(EVALUATED)]
-            series.append(Series(PAPER, "ink", line(points), paper=True))
+            series.append(Series(PAPER, "ink", line(points), dashed=True))
         x_axis = category_axis("evaluated with", [name_of(kind).replace("LSH-", "") for kind in EVALUATED])
         y_axis = Axis("accuracy, %", 0, 100, [(tick, str(tick)) for tick in (0, 25, 50, 75, 100)])
         panels.append(Panel(f"Trained with {name_of(group.spec.attention)}", x_axis, y_axis, series, digits=1))
@@ -55,6 +58,7 @@ def learning_curves(groups: Sequence[RunGroup], names: Sequence[str], colours: S
         curves = [curve for run in group.runs.values() if (curve := _curve(run))]
         if curves:
             steps = sorted(set.intersection(*(set(curve) for curve in curves)))
+            steps = [step for step in steps if step >= EARLY * steps[-1]]
             series.append(Series(name, colour, line((step, [curve[step] for curve in curves]) for step in steps)))
     _some(series, "no run has a curve")
     x_values = [point[0] for one in series for point in one.points]
@@ -68,8 +72,14 @@ def learning_curves(groups: Sequence[RunGroup], names: Sequence[str], colours: S
 
 
 def reversible(results: Results, data: tuple[str, ...]) -> list[Panel]:
-    """The two curves, and beside them their difference."""
-    return _pair(results.twins(results.data(data), "reversible"), ["reversible", "ordinary"])
+    """The two curves, and beside them their difference with the limits that the claim sets it."""
+    panels = _pair(results.twins(results.data(data), "reversible"), ["reversible", "ordinary"])
+    limit = measures.reversible_parity(results, data).limit or 0.0
+    for panel in panels[1:]:
+        ends = (panel.x.low, panel.x.high)
+        panel.series.extend(Series("limits", "ink", line((x, [y]) for x in ends), dashed=True) for y in (limit, -limit))
+        panels[1] = replace(panel, y=linear_axis("bits/dim", _heights(panel.series)))
+    return panels
 
 
 def shared_qk(results: Results, data: tuple[str, ...]) -> list[Panel]:
@@ -81,17 +91,16 @@ def hash_rounds(groups: Sequence[RunGroup]) -> list[Panel]:
     """The curves by rounds, and beside them the score at the end against the rounds, full attention as a level."""
     colours = [ATTENTION_COLOURS.get(group.spec.attention, "pink") for group in groups]
     panels = [learning_curves(groups, [name_of(group.spec.attention) for group in groups], colours)]
-    ends = [(g.spec.n_hashes, values) for g in groups if g.spec.n_hashes and (values := _scores(g, "trained"))]
-    if not ends:
-        return panels
-    rounds = [float(n) for n, _ in ends]
-    series = [Series("LSH, at the end", "blue", line(ends))]
-    for group in groups:
-        if group.spec.attention == "full" and (values := _scores(group, "trained")):
-            points = line((x, values) for x in (min(rounds), max(rounds)))
-            series.append(Series("full, at the end", "ink", points, paper=True))
-    x_axis = log_axis("hash rounds", rounds, at=rounds)
-    panels.append(Panel("Test data after training", x_axis, linear_axis("bits/dim", _heights(series)), series))
+    rounds = [group.spec.n_hashes for group in groups if group.spec.n_hashes]
+    series = []
+    for group, colour in zip(groups, colours, strict=True):
+        if values := _scores(group, "trained"):
+            n = group.spec.n_hashes
+            points = line((x, values) for x in range(len(rounds)) if n in (0, rounds[x]))
+            series.append(Series(name_of(group.spec.attention), colour, points, dashed=not n))
+    if rounds and series:
+        x_axis = category_axis("hash rounds", [str(n) for n in rounds])
+        panels.append(Panel("Test data after training", x_axis, linear_axis("bits/dim", _heights(series)), series))
     return panels
 
 
@@ -103,14 +112,18 @@ def by_depth(groups: Sequence[RunGroup]) -> list[Panel]:
 
 
 def lsh_off(groups: Sequence[RunGroup]) -> list[Panel]:
-    """Bits/dim with the LSH layers on and off, run by run."""
-    series = []
-    for key, name, colour in (("trained", "LSH on", "blue"), ("off", "LSH switched off", "ink")):
-        points = [(x, values) for x, group in enumerate(groups) if (values := _scores(group, key))]
-        series.append(Series(name, colour, line(points)))
-    labels = [f"{group.spec.data} {name_of(group.spec.attention)}" for group in groups]
-    y_axis = linear_axis("bits/dim", [0, *_heights(series)])
-    return [Panel("Test data, trained with LSH", category_axis("", labels), y_axis, series)]
+    """Bits/dim with the LSH layers on and off, a panel for each data set."""
+    panels = []
+    for data in dict.fromkeys(group.spec.data for group in groups):
+        here = [group for group in groups if group.spec.data == data]
+        series = []
+        for key, name, colour in (("trained", "LSH on", "blue"), ("off", "LSH switched off", "ink")):
+            points = [(x, values) for x, group in enumerate(here) if (values := _scores(group, key))]
+            series.append(Series(name, colour, line(points), joined=False))
+        labels = [name_of(g.spec.attention) + (" ord." if not g.spec.reversible else "") for g in here]
+        y_axis = linear_axis("bits/dim", [0, *_heights(series)])
+        panels.append(Panel(f"Test data: {data}", category_axis("trained with", labels), y_axis, series))
+    return panels
 
 
 def speed(results: Results) -> list[Panel]:
@@ -130,7 +143,7 @@ def speed(results: Results) -> list[Panel]:
         memory.append(Series(label, colour, line((length, [p["peak_bytes"] / MB]) for length, p in points.items())))
         if name in published:
             points_there = line((length, [seconds]) for length, seconds in published[name].items())
-            theirs.append(Series(label, colour, points_there, paper=True))
+            theirs.append(Series(label, colour, points_there, dashed=True))
     panels = [_against_length(f"Here: {tokens:,} tokens a step", "seconds a step", time)]
     if theirs:
         panels.append(_against_length("The paper: 32,768 tokens a step", "seconds a step", theirs))
@@ -178,7 +191,7 @@ def _against_length(title: str, label: str, series: list[Series]) -> Panel:
 def _against_depth(title: str, points: dict[bool, list[tuple[int, float]]], published: bool) -> Panel:
     kinds = ((True, "reversible", "blue"), (False, "ordinary", "ink"))
     series = [
-        Series(name, colour, line((x, [y]) for x, y in points[kind]), paper=published)
+        Series(name, colour, line((x, [y]) for x, y in points[kind]), dashed=published)
         for kind, name, colour in kinds
         if kind in points
     ]

@@ -29,12 +29,12 @@
   }
 
   function stroke(series) {
-    const dashes = series.paper ? "stroke-dasharray: 5 4;" : "";
-    return `stroke: var(--${series.colour}); fill: none; stroke-width: ${series.paper ? 1.5 : 2}; ${dashes}`;
+    const dashes = series.dashed ? "stroke-dasharray: 5 4;" : "";
+    return `stroke: var(--${series.colour}); fill: none; stroke-width: ${series.dashed ? 1.5 : 2}; ${dashes}`;
   }
 
   function marker(parent, series, x, y) {
-    const fill = series.paper ? "--ground" : `--${series.colour}`;
+    const fill = series.dashed ? "--ground" : `--${series.colour}`;
     const style = `fill: var(${fill}); stroke: var(--${series.colour}); stroke-width: 1.5`;
     make(parent, "path", { d: SHAPES[markers[series.colour]], transform: `translate(${x} ${y}) scale(.85)`, style });
   }
@@ -60,9 +60,10 @@
   function drawSeries(svg, series, x, y) {
     const upper = series.points.map((p) => `${x(p[0])} ${y(p[3])}`);
     const lower = series.points.map((p) => `${x(p[0])} ${y(p[2])}`).reverse();
-    const band = `fill: var(--${series.colour}); fill-opacity: .15`;
+    const band = `fill: var(--${series.colour}); stroke: var(--${series.colour}); opacity: .2`;
     if (series.points.some((p) => p[2] !== p[3])) make(svg, "path", { d: `M${upper.concat(lower).join("L")}Z`, style: band });
-    make(svg, "path", { d: "M" + series.points.map((p) => `${x(p[0])} ${y(p[1])}`).join("L"), style: stroke(series) });
+    const path = "M" + series.points.map((p) => `${x(p[0])} ${y(p[1])}`).join("L");
+    if (series.joined) make(svg, "path", { d: path, style: stroke(series) });
     if (series.points.length <= 20) for (const p of series.points) marker(svg, series, x(p[0]), y(p[1]));
   }
 
@@ -137,7 +138,7 @@
     for (const series of seen.values()) {
       const button = make(holder, "button", { type: "button", "aria-pressed": "true" });
       const sample = make(button, "svg", { viewBox: "0 0 28 12", "aria-hidden": "true" });
-      make(sample, "path", { d: "M1 6H27", style: stroke(series) });
+      if (series.joined) make(sample, "path", { d: "M1 6H27", style: stroke(series) });
       marker(sample, series, 14, 6);
       button.append(series.name);
       button.addEventListener("click", () => {

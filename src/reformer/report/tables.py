@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from reformer.report import measures, paper
-from reformer.report.measured import BITS, PERCENT, Unit, over_seeds
+from reformer.report.measured import PERCENT, Unit, over_seeds
 from reformer.report.pictures import EVALUATED, MB, name_of
 from reformer.report.results import NotTested, Results, Run, RunGroup
 
 MISSING = "–"
+PLAIN = Unit("", 3)
+"""Bits/dim below a heading that names the unit."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def table_2(results: Results) -> Table:
             text, mean = _score(group, evaluated, "accuracy", PERCENT)
             row.append(Cell(text, note, mean))
         rows.append(row)
-    columns = ["Trained with", *(f"Evaluated with {name_of(kind)}" for kind in EVALUATED)]
+    columns = ["Trained with ↓, evaluated with →", *map(name_of, EVALUATED)]
     return Table(columns, rows, "Share of the second w's symbols that are right, on sequences never trained on.")
 
 
@@ -64,7 +66,7 @@ def scores(groups: Sequence[RunGroup]) -> Table:
                 f"{train['n_parameters']:,}",
                 f"{train['tokens_seen']:,}",
                 f"{train['val']['bits_per_dim']:.3f}",
-                _score(group, "trained", "bits_per_dim", BITS)[0].removesuffix(BITS.suffix),
+                _score(group, "trained", "bits_per_dim", PLAIN)[0],
                 f"{len(group.present)} of {len(group.runs)}",
             )
         )
@@ -75,11 +77,12 @@ def scores(groups: Sequence[RunGroup]) -> Table:
 
 def lsh_off(groups: Sequence[RunGroup]) -> Table:
     """Score of each group with its LSH layers on and off."""
+    keys = ("trained", "off")
     rows = [
-        cells(describe(group), *(_score(group, key, "bits_per_dim", BITS)[0] for key in ("trained", "off")))
+        cells(f"{group.spec.data}, {describe(group)}", *(_score(group, key, "bits_per_dim", PLAIN)[0] for key in keys))
         for group in groups
     ]
-    return Table(["Run", "LSH on", "LSH switched off"], rows)
+    return Table(["Run", "LSH on, bits/dim", "LSH switched off, bits/dim"], rows)
 
 
 def speed(results: Results) -> Table:
@@ -91,14 +94,15 @@ def speed(results: Results) -> Table:
         published = dict(zip(paper.LENGTHS, paper.FIGURE_5_SECONDS.get(name, ()), strict=False))
         row = cells(name_of(name))
         for length in lengths:
-            text = f"{points[length]['seconds_per_step']:.3g}" if length in points else MISSING
+            text = f"{points[length]['seconds_per_step']:#.3g}".rstrip(".") if length in points else MISSING
             row.append(Cell(text, f"paper {published[length]:g}" if length in published else ""))
         rows.append(row)
+    tokens = results.benchmark("speed_by_length")["tokens"]
     note = (
-        "Seconds a step, forward and backward: median of the repeats. The paper's come from another machine "
-        "and twice to many times the tokens: compare how they change along a row, not their size."
+        f"Seconds a step of {tokens:,} tokens: median of the repeats. The paper's steps have 32,768 tokens and ran on "
+        "another machine: compare how times change along a row, not their size."
     )
-    return Table(["Attention", *(f"{length:,}" for length in lengths)], rows, note)
+    return Table(["Attention ↓, length →", *(f"{length:,}" for length in lengths)], rows, note)
 
 
 def memory(results: Results) -> Table:
@@ -127,8 +131,8 @@ def scale(theirs: Mapping[str, str], run: Run) -> Table:
         "Steps": f"{train['steps']:,}",
         "Parameters": f"{train['n_parameters']:,}",
     }
-    rows = [cells(key, theirs.get(key, MISSING), value) for key, value in ours.items()]
-    return Table(["Size", "Paper", "Here"], rows)
+    rows = [cells("Paper", *(theirs.get(key, MISSING) for key in ours)), cells("Here", *ours.values())]
+    return Table(["", *ours], rows)
 
 
 def provenance(groups: Sequence[RunGroup]) -> Table:
