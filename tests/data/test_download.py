@@ -64,6 +64,15 @@ def test_a_file_brought_by_hand_is_taken_packed_or_unpacked(data, raw, web, tmp_
     assert web.ranges == []
 
 
+def test_what_interrupted_runs_left_is_gone_once_all_files_are_there(data, raw, web):
+    raw.mkdir(parents=True)
+    (raw / "a.zip").write_bytes(web.content)
+    for name in ("a.zip.part", "a.zip.tmp"):
+        (raw / name).write_bytes(b"PK")
+    download(data, raw)
+    assert [path.name for path in raw.iterdir()] == ["a.zip"]
+
+
 def test_a_broken_file_in_the_raw_folder_is_named_and_left_to_its_owner(data, raw):
     raw.mkdir(parents=True)
     (raw / "a.zip").write_bytes(TEXT)

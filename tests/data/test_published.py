@@ -2,13 +2,16 @@
 
 import hashlib
 from dataclasses import fields
+from math import log
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from omegaconf import OmegaConf
 
+from reformer.data.batch import Batch
 from reformer.data.config import DataConfig, DownloadedConfig, DuplicationConfig, ImagesConfig, SourceFile, TextConfig
 from reformer.data.download import download
 from reformer.data.feed import evaluation_batches, training_batches
@@ -90,6 +93,31 @@ def test_the_piece_of_enwik8_arrives_at_the_model_as_text(piece_of_enwik8):
     inputs = training_batches(data, processed, 1)[0].inputs
     assert inputs.shape == (8, 4096)
     assert inputs.max() < 256
+
+
+@pytest.mark.slow
+def test_the_piece_of_enwik8_trains(piece_of_enwik8):
+    from reformer.model.config import ReformerConfig
+    from reformer.model.reformer_lm import ReformerLM
+
+    data, processed = piece_of_enwik8
+    data.seq_len, data.batch_size, data.eval_tokens = 128, 16, 4096
+    torch.manual_seed(1)
+    config = ReformerConfig(max_seq_len=128, n_layers=1, d_model=64, d_ff=64, n_heads=2, d_head=32, chunk_len=32)
+    model = ReformerLM(config)
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+
+    def bits_per_dim(batch: Batch) -> torch.Tensor:
+        losses = model(batch.inputs, batch.targets)
+        return (losses.nll * batch.weights).sum() / batch.weights.sum() / log(2)
+
+    batches = training_batches(data, processed, seed=1)
+    for step in range(100):
+        optimizer.zero_grad()
+        bits_per_dim(batches[step]).backward()
+        optimizer.step()
+    with torch.no_grad():
+        assert bits_per_dim(evaluation_batches(data, processed, "val", seed=1)[0]) < 4.5
 
 
 def test_an_image_of_the_npz_sample_comes_back_as_the_same_picture(samples, tmp_path):

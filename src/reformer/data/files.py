@@ -83,7 +83,7 @@ def explained_if_damaged(path: Path) -> Iterator[None]:
         yield
     except DataError:
         raise
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, ValueError, RuntimeError, OSError) as error:
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, ValueError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the system's complaint, not the decompressor's
         raise DataError(f"{path} is damaged ({error}): remove it and run the download stage again") from None

@@ -11,15 +11,11 @@ from reformer.data.config import SourceFile
 from reformer.data.files import DataError, blocks, difference, write_checked
 
 ONE_PLATFORM = (
-    *("--python-version", "3.11", "--implementation", "cp"),
-    *(
-        "--platform",
-        "manylinux_2_28_x86_64",
-        "--platform",
-        "manylinux_2_24_x86_64",
-        "--platform",
-        "manylinux_2_17_x86_64",
-    ),
+    "--python-version=3.11",
+    "--implementation=cp",
+    "--platform=manylinux_2_28_x86_64",
+    "--platform=manylinux_2_24_x86_64",
+    "--platform=manylinux_2_17_x86_64",
 )
 """The same wheel whatever Python runs this: its files of data are the same in all of them."""
 
