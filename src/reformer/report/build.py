@@ -48,9 +48,7 @@ def claims_as_json(results: Results, judgements: list[Judgement]) -> dict[str, A
         "profile": results.profile,
         "seeds": results.seeds,
         "counts": counts(judgements),
-        "headlines": [
-            f"{j.claim.text}: {j.ours} ({j.verdict}; paper: {j.claim.paper}, {j.claim.where})" for j in headlines
-        ],
+        "headlines": [f"{j.claim.text}: {j.ours} ({j.verdict}; paper: {j.claim.paper})" for j in headlines],
         "claims": [
             {
                 "id": j.claim.id,

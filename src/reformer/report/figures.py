@@ -7,6 +7,7 @@ import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
 from reformer.report.chart import COLOURS, MARKERS, Axis, Figure, Panel, Series
@@ -33,7 +34,8 @@ def draw_figure(figure: Figure, path: Path) -> None:
     columns = 2 if n == 4 else min(n, 3)
     rows = -(-n // columns)
     with matplotlib.style.context(["default", STYLE]):
-        canvas = Canvas(figsize=(PANEL_SIZE[0] * columns, PANEL_SIZE[1] * rows + 0.4), layout="constrained")
+        size = (PANEL_SIZE[0] * columns, PANEL_SIZE[1] * rows + 0.4)
+        canvas = Canvas(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.1))
         FigureCanvasAgg(canvas)
         grid = canvas.subplots(rows, columns, squeeze=False).flat
         for axes, panel in zip(grid, figure.panels, strict=False):
@@ -51,7 +53,8 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
         x, y, low, high = zip(*series.points, strict=True)
         axes.plot(x, y, **_look(series))
         if low != high:
-            axes.fill_between(x, low, high, color=COLOURS[series.colour][0], alpha=0.2, linewidth=1.5)
+            spread = axes.fill_between if series.joined else axes.vlines
+            spread(x, low, high, color=COLOURS[series.colour][0], alpha=0.2, linewidth=1.5)
     axes.set_title(panel.title, fontweight="bold")
     _set_axis(axes, "x", panel.x)
     _set_axis(axes, "y", panel.y)

@@ -78,7 +78,7 @@ class Measured:
     def basis(self, unit: Unit) -> str:
         """What the value rests on: the number of seeds, or the range of the timings."""
         if self.low is not None and self.high is not None:
-            return f"{unit.number(self.low)} to {unit.number(self.high)} by the timings' spread"
+            return f"{unit.number(self.low)} to {unit.number(self.high)} by the timings"
         if self.source:
             return self.source
         n = len(self.values)

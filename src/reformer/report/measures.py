@@ -24,7 +24,7 @@ def lsh_trained(results: Results, data: str) -> list[RunGroup]:
     """The groups trained with LSH attention on a data set, by rounds."""
     groups = sorted((g for g in results.select(data) if g.spec.n_hashes), key=lambda group: group.spec.n_hashes)
     if not groups:
-        raise NotTested(f"no LSH run on {data} in the profile {results.profile}")
+        raise NotTested(f"no LSH run on {data} in profile {results.profile}")
     return groups
 
 
@@ -91,7 +91,7 @@ def gain_from_training_rounds(results: Results) -> Measured:
     """Bits/dim of the run with the fewest rounds less those of the run with the most."""
     groups = lsh_trained(results, results.data(IMAGES))
     if len(groups) < 2:
-        raise NotTested(f"one number of rounds only in the profile {results.profile}")
+        raise NotTested(f"one number of rounds only in profile {results.profile}")
     return over_seeds([groups[0], groups[-1]], lambda few, many: few.score("trained") - many.score("trained"))
 
 
@@ -100,7 +100,7 @@ def by_depth(results: Results) -> list[RunGroup]:
     data = results.data(TEXTS)
     named = [g for g in results.groups if g.spec.data == data and g.spec.n_layers]
     if not named:
-        raise NotTested(f"one depth only in the profile {results.profile}")
+        raise NotTested(f"one depth only in profile {results.profile}")
     like = named[0].spec
     groups = [
         g
@@ -115,7 +115,7 @@ def gain_from_depth(results: Results) -> Measured:
     """Bits/dim of the shallowest network less those of the deepest."""
     groups = by_depth(results)
     if len(groups) < 2:
-        raise NotTested(f"one depth only in the profile {results.profile}")
+        raise NotTested(f"one depth only in profile {results.profile}")
     return over_seeds([groups[0], groups[-1]], lambda low, high: low.score("trained") - high.score("trained"))
 
 

@@ -112,5 +112,5 @@ def _source(environments: list[dict[str, Any]]) -> Source:
         commit=", ".join(dict.fromkeys(environment["commit"][:10] for environment in environments)),
         device=", ".join(dict.fromkeys(tables.device(environment) for environment in environments)),
         time=tables.duration(seconds),
-        others=f"{len(environments)} runs in all" if len(environments) > 1 else "",
+        others=f"{len(environments)} runs" if len(environments) > 1 else "",
     )

@@ -58,10 +58,12 @@
   }
 
   function drawSeries(svg, series, x, y) {
-    const upper = series.points.map((p) => `${x(p[0])} ${y(p[3])}`);
-    const lower = series.points.map((p) => `${x(p[0])} ${y(p[2])}`).reverse();
-    const band = `fill: var(--${series.colour}); stroke: var(--${series.colour}); opacity: .2`;
-    if (series.points.some((p) => p[2] !== p[3])) make(svg, "path", { d: `M${upper.concat(lower).join("L")}Z`, style: band });
+    const style = `fill: var(--${series.colour}); stroke: var(--${series.colour}); opacity: .2`;
+    for (const points of series.joined ? [series.points] : series.points.map((p) => [p])) {
+      const upper = points.map((p) => `${x(p[0])} ${y(p[3])}`);
+      const lower = points.map((p) => `${x(p[0])} ${y(p[2])}`).reverse();
+      if (points.some((p) => p[2] !== p[3])) make(svg, "path", { d: `M${upper.concat(lower).join("L")}Z`, style });
+    }
     const path = "M" + series.points.map((p) => `${x(p[0])} ${y(p[1])}`).join("L");
     if (series.joined) make(svg, "path", { d: path, style: stroke(series) });
     if (series.points.length <= 20) for (const p of series.points) marker(svg, series, x(p[0]), y(p[1]));
@@ -162,6 +164,4 @@
       width = panels.clientWidth;
     }).observe(panels);
   }
-
-  addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((details) => (details.open = true)));
 })();

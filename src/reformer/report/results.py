@@ -166,7 +166,7 @@ class Results:
         for group in self.select(data, **wanted):
             return group
         what = ", ".join(str(value) if isinstance(value, str) else f"{key} {value}" for key, value in wanted.items())
-        raise NotTested(f"no run on {data} with {what} in the profile {self.profile}")
+        raise NotTested(f"no run on {data} with {what} in profile {self.profile}")
 
     def twins(self, data: str, attribute: str) -> tuple[RunGroup, RunGroup]:
         """Two groups that differ only in a true-or-false attribute: the one that has it, then the other."""
@@ -175,7 +175,7 @@ class Results:
             twin = replace(group.spec, **{attribute: False})  # type: ignore[arg-type]
             if group.spec.data == data and getattr(group.spec, attribute) and twin in by_spec:
                 return group, by_spec[twin]
-        raise NotTested(f"no such pair of runs on {data} in the profile {self.profile}")
+        raise NotTested(f"no such pair of runs on {data} in profile {self.profile}")
 
     def benchmark(self, name: str) -> dict[str, Any]:
         """The benchmark's environment and its measured points; those that were skipped are left out."""
