@@ -32,6 +32,7 @@ def measured(stage: Callable[..., None], *arguments: object) -> float:
     receiver, sender = multiprocessing.Pipe(duplex=False)
     process = multiprocessing.get_context("spawn").Process(target=_report, args=(sender, stage, *arguments))
     process.start()
+    sender.close()  # so that a child that dies ends the wait
     seconds, peak, children = receiver.recv()
     process.join()
     megabytes = f"{peak / 1e6:.0f} MB" + (f" + {children / 1e6:.0f} MB a process beside it" if children else "")

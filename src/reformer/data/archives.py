@@ -13,6 +13,7 @@ import zipfile
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import ExitStack
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
@@ -23,6 +24,7 @@ import numpy as np
 
 from reformer.data.files import BLOCK, DataError
 from reformer.data.pixels import decode, from_planes
+from reformer.data.read_ahead import read_ahead
 
 SIDE = 64
 ROW = 3 * SIDE * SIDE
@@ -40,20 +42,25 @@ def zipped_npz_images(path: Path, most: int, scratch: Path) -> Iterator[np.ndarr
     Args:
         path: the .zip file.
         most: images that it may hold at most.
-        scratch: folder on a disk with room for one .npz file at a time.
+        scratch: folder on a disk with room for two .npz files at a time.
     """
-    with zipfile.ZipFile(path) as archive:
-        for member in archive.infolist():
-            if not member.filename.endswith(".npz"):
-                continue
+    with zipfile.ZipFile(path) as archive, ExitStack() as opened:
+
+        def unpack(member: zipfile.ZipInfo) -> tuple[str, IO[bytes]]:
             # Beside the images, each has a label; the mean image and the headers stay under a megabyte.
             if member.file_size > most * (ROW + 8) + (1 << 20):
                 raise DataError(f"{path}: {member.filename} would unpack to {member.file_size:,} bytes, too many")
             # A .npz file is a .zip file itself, whose directory is at its end: it cannot be read as a stream.
-            with tempfile.TemporaryFile(dir=scratch) as unpacked, archive.open(member) as packed:
+            unpacked = opened.enter_context(tempfile.TemporaryFile(dir=scratch))
+            with archive.open(member) as packed:
                 copyfileobj(packed, unpacked, BLOCK)
-                for block in npz_images(unpacked, most, f"{path}: {member.filename}"):
-                    most -= len(block)
+            return f"{path}: {member.filename}", unpacked
+
+        left = most
+        for what, unpacked in read_ahead(map(unpack, [m for m in archive.infolist() if m.filename.endswith(".npz")])):
+            with unpacked:
+                for block in npz_images(unpacked, left, what):
+                    left -= len(block)
                     yield block
 
 

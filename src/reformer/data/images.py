@@ -1,7 +1,6 @@
 """Images as published -> one array a split, (N, side, side, 3) uint8. A few blocks of memory for any input."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,6 +12,7 @@ from reformer.data.files import DataError, explained_if_damaged, written_whole
 from reformer.data.photos import photo_windows
 from reformer.data.pixels import area_average
 from reformer.data.progress import progress
+from reformer.data.read_ahead import read_ahead
 
 
 def prepare_images(data: ImagesConfig, raw: Path, processed: Path) -> dict[str, dict[str, object]]:
@@ -34,7 +34,7 @@ def prepare_images(data: ImagesConfig, raw: Path, processed: Path) -> dict[str, 
         ):
             array = ArrayWriter(out, data.side)
             for file in files:
-                for block in _read_ahead(_blocks(file, raw, processed, n_images - array.n_images)):
+                for block in read_ahead(_blocks(file, raw, processed, n_images - array.n_images)):
                     advance(array.append(area_average(block, data.side)))
             if array.n_images != n_images:
                 raise DataError(
@@ -70,15 +70,6 @@ def _blocks(file: SourceFile, raw: Path, scratch: Path, most: int) -> Iterator[n
                 yield from photo_windows(path)
             case _:
                 raise DataError(f"{path}: images come as .zip (of .npz), .npz, .tar (of .png), .png or .jpg")
-
-
-def _read_ahead(blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-    """Yields the same blocks, the next being read and unpacked in a thread while the caller writes this one."""
-    with ThreadPoolExecutor(1) as thread:
-        following = thread.submit(next, blocks, None)
-        while (block := following.result()) is not None:
-            following = thread.submit(next, blocks, None)
-            yield block
 
 
 class ArrayWriter:
