@@ -1,6 +1,7 @@
 """Writes the report: a page, the claims and a few headline numbers as JSON, and the figures as PNG."""
 
 import json
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ def build_report(root: Path, profile: str, runs: list[str], seeds: list[int]) ->
     judgements = [judge(claim, results) for claim in CLAIMS]
     folder = root / "report"
     folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("figures/*.png"):
+        old.unlink()
     sections: list[Section] = []
     for study in STUDIES:
         of_study = [judgement for judgement in judgements if judgement.claim.study == study.id]
@@ -60,7 +63,7 @@ def claims_as_json(results: Results, judgements: list[Judgement]) -> dict[str, A
                 "limit": j.limit,
                 "measured": j.ours,
                 "basis": j.basis,
-                "values": list(j.measured.values) if j.measured else [],
+                "values": [value if isfinite(value) else None for value in j.measured.values] if j.measured else [],
                 "verdict": j.verdict,
             }
             for j in judgements
@@ -70,7 +73,8 @@ def claims_as_json(results: Results, judgements: list[Judgement]) -> dict[str, A
 
 def metrics(judgements: list[Judgement]) -> dict[str, Any]:
     """The headline numbers for `dvc metrics show`; those that were not measured are left out."""
-    numbers = {j.claim.metric: round(j.measured.mean, 6) for j in judgements if j.claim.metric and j.measured}
+    measured = {j.claim.metric: j.measured.mean for j in judgements if j.claim.metric and j.measured}
+    numbers = {name: round(mean, 6) for name, mean in measured.items() if isfinite(mean)}
     return {"claims": {key.replace(" ", "_"): n for key, n in counts(judgements).items()}, **numbers}
 
 

@@ -5,7 +5,7 @@ Ticks and limits are set here, so that both draw the same picture.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from math import ceil, floor, log10
+from math import ceil, floor, isfinite, log10
 
 COLOURS = {
     "ink": ("#1d2433", "#e8ebf0"),
@@ -81,30 +81,34 @@ class Figure:
 
 
 def line(points: Iterable[tuple[float, Sequence[float]]]) -> list[tuple[float, float, float, float]]:
-    """Points of a line from all the values at each x: their mean, least and greatest."""
-    return [(x, sum(values) / len(values), min(values), max(values)) for x, values in points]
+    """Points of a line from all the values at each x: their mean, least, greatest. What is not finite is left out."""
+    found = [(x, sum(values) / len(values), min(values), max(values)) for x, values in points]
+    return [point for point in found if all(map(isfinite, point))]
 
 
 def linear_axis(label: str, values: Iterable[float], digits: int = 0, least_span: float = 0.0) -> Axis:
     """An axis around the values with about five round ticks; `least_span` keeps noise from filling the picture."""
-    values = list(values)
+    values = list(values) or [0.0]
     low, high = min(values), max(values)
     if high - low < least_span:
         middle = (low + high) / 2
         low, high = middle - least_span / 2, middle + least_span / 2
     step = _round_step((high - low) / 4 or 1.0)
     first, last = floor(low / step + 1e-9), ceil(high / step - 1e-9)
+    last = max(last, first + 1)
     ticks = [(i * step, _tick(i * step, max(digits, -floor(log10(step))))) for i in range(first, last + 1)]
     return Axis(label, first * step, last * step, ticks)
 
 
 def log_axis(label: str, values: Iterable[float], at: Sequence[float] = (), suffix: str = "") -> Axis:
     """A logarithmic axis around the values, with ticks at 1, 2 and 5 of each decade, or where `at` says."""
-    values = list(values)
+    values = list(values) or [1.0]
     decades = range(floor(log10(min(values))) - 1, ceil(log10(max(values))) + 2)
     marks = list(at) or [digit * 10.0**decade for decade in decades for digit in (1, 2, 5)]
     low = max((mark for mark in marks if mark <= min(values) * 1.001), default=min(values))
     high = min((mark for mark in marks if mark >= max(values) * 0.999), default=max(values))
+    if low == high:
+        low, high = low / 2, high * 2
     return Axis(label, low, high, [(mark, short(mark) + suffix) for mark in marks if low <= mark <= high], log=True)
 
 

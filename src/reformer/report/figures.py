@@ -49,7 +49,7 @@ def draw_figure(figure: Figure, path: Path) -> None:
 
 
 def _draw_panel(axes: Axes, panel: Panel) -> None:
-    for series in panel.series:
+    for series in filter(lambda series: series.points, panel.series):
         x, y, low, high = zip(*series.points, strict=True)
         axes.plot(x, y, **_look(series))
         if low != high:

@@ -140,7 +140,8 @@ def speed(results: Results) -> list[Panel]:
             (float(length), p["seconds_per_step"], p["seconds_min"], p["seconds_max"]) for length, p in points.items()
         ]
         time.append(Series(label, colour, timed))
-        memory.append(Series(label, colour, line((length, [p["peak_bytes"] / MB]) for length, p in points.items())))
+        peaks = line((length, [p["peak_bytes"] / MB]) for length, p in points.items() if p["peak_bytes"] > 0)
+        memory.append(Series(label, colour, peaks))
         if name in published:
             points_there = line((length, [seconds]) for length, seconds in published[name].items())
             theirs.append(Series(label, colour, points_there, dashed=True))

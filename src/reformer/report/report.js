@@ -111,7 +111,7 @@
   function drawPanel(holder, panel, hidden) {
     holder.replaceChildren();
     make(holder, "h4", {}, panel.title);
-    const shown = panel.series.filter((series) => !hidden.has(series.name));
+    const shown = panel.series.filter((series) => series.points.length && !hidden.has(series.name));
     const width = Math.max(220, holder.clientWidth);
     const height = Math.min(340, Math.max(215, width * 0.62));
     const ends = panel.label_ends ? 14 + CHARACTER * Math.max(...panel.series.map((series) => series.name.length)) : 14;

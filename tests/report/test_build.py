@@ -1,0 +1,167 @@
+import base64
+import json
+import re
+
+import pytest
+from browser import browser_page, chromium
+from fake_results import ALL_RUNS, RUNS, write_results, write_run, write_speed
+
+from reformer.report.build import build_report
+from reformer.report.claims import CLAIMS, STUDIES
+from reformer.report.results import Results
+
+SHOWN = {"duplication", "reversible_text", "hash_rounds", "speed_by_length", "memory_by_depth", "lsh_off"}
+"""What the profile cpu has results for."""
+
+
+def build(root, runs=RUNS, seeds=(1, 2)):
+    build_report(root, "cpu", runs, list(seeds))
+    return root / "report"
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    return build(write_results(tmp_path_factory.mktemp("results"), seeds=(1, 2)))
+
+
+def files(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_without_any_results_every_claim_is_untested_and_the_page_still_stands(tmp_path):
+    folder = build(tmp_path)
+    claims = json.loads((folder / "claims.json").read_text())
+    assert claims["counts"] == {"reproduced": 0, "not reproduced": 0, "not tested at this size": len(CLAIMS)}
+    assert all(claim["basis"] for claim in claims["claims"])
+    assert "evaluation.json is missing" in (folder / "index.html").read_text()
+
+
+def test_runs_without_their_curves_environment_or_evaluation_do_not_stop_the_report(tmp_path):
+    root = write_results(tmp_path, seeds=(1, 2))
+    for name, file in zip(RUNS, ("curve.csv", "environment.json", "evaluation.json", "train.json") * 3, strict=False):
+        (root / "runs" / f"{name}_seed-1" / file).unlink()
+    assert (build(root) / "index.html").is_file()
+
+
+def test_a_run_that_diverged_or_took_one_step_only_does_not_stop_the_report(tmp_path):
+    root = write_results(tmp_path, seeds=(1,))
+    for name in RUNS:
+        path = root / "runs" / f"{name}_seed-1" / "curve.csv"
+        path.write_text("".join(path.read_text().splitlines(keepends=True)[:3]))
+    write_run(root, "wikipedia_lsh-2_reversible", 1, bits=float("nan"))
+    write_speed(root, {"full": {512: 1.0}, "lsh-2": {512: 1.0}}, lambda kind, length: 0)
+    claims = json.loads((build(root, seeds=(1,)) / "claims.json").read_text())["claims"]
+    assert {claim["id"]: claim["verdict"] for claim in claims}["reversible_text"] == "not reproduced"
+
+
+def test_the_same_results_give_the_same_bytes(report, tmp_path):
+    again = build(write_results(tmp_path, seeds=(1, 2)))
+    assert files(again) == files(report)
+
+
+def test_there_is_a_picture_for_each_study_with_results(report):
+    assert {path.stem for path in (report / "figures").iterdir()} == SHOWN
+
+
+def test_a_picture_of_an_earlier_report_does_not_stay(tmp_path):
+    old = tmp_path / "report" / "figures" / "old.png"
+    old.parent.mkdir(parents=True)
+    old.touch()
+    build(tmp_path)
+    assert not old.exists()
+
+
+def test_every_study_is_drawn_where_its_runs_are_there(tmp_path):
+    folder = build(write_results(tmp_path, ALL_RUNS), ALL_RUNS, seeds=(1,))
+    assert {path.stem for path in (folder / "figures").iterdir()} == {study.id for study in STUDIES}
+
+
+def test_every_axis_has_a_label_and_every_line_a_name(tmp_path):
+    results = Results(write_results(tmp_path, ALL_RUNS), "cpu", ALL_RUNS, [1])
+    for study in STUDIES:
+        for panel in study.panels(results):
+            assert panel.x.label, study.id
+            assert panel.y.label, study.id
+            assert panel.series, study.id
+            assert all(series.name and series.points for series in panel.series), study.id
+            inside = [point for series in panel.series for point in series.points]
+            assert all(panel.y.low <= low and high <= panel.y.high for _, _, low, high in inside), study.id
+            assert all(panel.x.low <= x <= panel.x.high for x, _, _, _ in inside), study.id
+
+
+def test_the_metrics_are_few_and_have_no_missing_numbers(report):
+    metrics = json.loads((report / "metrics.json").read_text())
+    assert 5 <= len(metrics) <= 8
+    assert all(isinstance(value, float) for name, value in metrics.items() if name != "claims")
+
+
+def test_the_headlines_are_three_sentences_with_verdicts(report):
+    headlines = json.loads((report / "claims.json").read_text())["headlines"]
+    assert len(headlines) == 3
+    assert all("reproduced; paper: " in line for line in headlines)
+
+
+def test_the_page_carries_everything_inside(report):
+    page = (report / "index.html").read_text()
+    addresses = re.findall(r"""(?:src|href)=["']([^"'#][^"']*)""", page)
+    assert {address for address in addresses if not address.startswith("data:")} == {"https://arxiv.org/abs/2001.04451"}
+    assert "url(" not in page
+    images = [base64.b64decode(data) for data in re.findall(r"data:image/png;base64,([^\"]+)", page)]
+    assert images == [(report / "figures" / f"{study.id}.png").read_bytes() for study in STUDIES if study.id in SHOWN]
+
+
+def test_what_a_run_says_cannot_break_the_page(tmp_path):
+    root = write_results(tmp_path, seeds=(1,))
+    path = root / "runs" / f"{RUNS[0]}_seed-1" / "environment.json"
+    path.write_text(path.read_text().replace("AMD EPYC", "</code><script>alert(1)</script>"))
+    assert "<script>alert" not in (build(root, seeds=(1,)) / "index.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def page():
+    if chromium() is None:
+        pytest.skip("no Chromium here")
+    with browser_page() as page:
+        yield page
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_page_loads_quietly_and_fits_its_window(report, page, width, dark):
+    page.open(report / "index.html", width, dark)
+    assert page.problems == []
+    assert page.ask("document.documentElement.scrollWidth") <= width
+    assert page.ask("document.querySelectorAll('figure').length") == len(SHOWN)
+    panels = "[...document.querySelectorAll('.panel')].map(panel => panel.querySelectorAll('svg path').length)"
+    assert min(page.ask(panels)) >= 2
+    boxes = "[...document.querySelectorAll('img')].every(image => image.complete && image.naturalWidth > 0)"
+    assert page.ask(boxes)
+
+
+def test_long_reasons_for_missing_numbers_fit_a_phone(tmp_path, page):
+    page.open(build(tmp_path) / "index.html", 390)
+    assert page.problems == []
+    assert page.ask("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_name_in_the_legend_hides_its_line(report, page):
+    page.open(report / "index.html", 1280)
+    figure = "document.querySelector('[data-figure=speed_by_length]')"
+    count = f"{figure}.querySelectorAll('.panel path').length"
+    before = page.ask(count)
+    page.ask(f"{figure}.querySelector('.legend button').click()")
+    hidden = page.ask(count)
+    page.ask(f"{figure}.querySelector('.legend button').click()")
+    assert hidden < before == page.ask(count)
+
+
+def test_the_pointer_shows_the_values_below_it(report, page):
+    page.open(report / "index.html", 1280)
+    page.ask("""(() => {
+        const chart = document.querySelector('[data-figure=duplication] .panel svg');
+        const box = chart.getBoundingClientRect();
+        chart.dispatchEvent(new PointerEvent('pointermove', { clientX: box.left + 30, clientY: box.top + 50 }));
+    })()""")
+    tip = page.ask("document.querySelector('.tip:not([hidden])').innerText")
+    assert "evaluated with full" in tip
+    assert "the paper: 100" in tip

@@ -1,0 +1,128 @@
+"""Every claim can be reproduced, by the paper's own numbers where it prints them, and every claim can fail."""
+
+import shutil
+
+import pytest
+from fake_results import ALL_RUNS, LSH, write_depth, write_results, write_run, write_speed
+
+from reformer.report import paper
+from reformer.report.claim import NOT_REPRODUCED, NOT_TESTED, REPRODUCED, judge
+from reformer.report.claims import CLAIMS, STUDIES
+from reformer.report.results import Results
+
+PUBLISHED_TIMES = {kind: dict(zip(paper.LENGTHS, times, strict=True)) for kind, times in paper.FIGURE_5_SECONDS.items()}
+
+
+def copying(trained, evaluated, accuracy):
+    """Table 2 with one accuracy changed."""
+
+    def change(root):
+        row = {**paper.TABLE_2[trained], evaluated: accuracy}
+        write_run(root, f"duplication_{trained}_reversible", 1, accuracy=row)
+
+    return change
+
+
+def scoring(name, bits, off=0.61):
+    """One run with other bits/dim."""
+    return lambda root: write_run(root, name, 1, bits=bits, off=off)
+
+
+def timing(attention, factor):
+    """Figure 5 with the last time of one attention changed."""
+
+    def change(root):
+        times = PUBLISHED_TIMES[attention]
+        write_speed(root, {**PUBLISHED_TIMES, attention: {**times, 32768: times[32768] * factor}})
+
+    return change
+
+
+def slow_lsh(root):
+    write_speed(root, {**PUBLISHED_TIMES, "lsh-4": dict.fromkeys(paper.LENGTHS, 4.0)})
+
+
+WORSE = {
+    "copy_full": copying("full", "full", 0.99),
+    "copy_lsh_4": copying("lsh-4", "lsh-8", 0.98),
+    "copy_lsh_1": copying("lsh-1", "lsh-8", 0.98),
+    "copy_more_rounds": copying("lsh-4", "lsh-1", 0.995),
+    "copy_monotone": copying("lsh-2", "lsh-4", 0.97),
+    "copy_full_to_lsh": copying("full", "lsh-8", 0.014),
+    "copy_lsh_to_full": copying("lsh-4", "full", 0.465),
+    "reversible_text": scoring("wikipedia_lsh-2_reversible", 2.65),
+    "reversible_images": scoring("photos_full_ordinary", 5.10),
+    "rounds_close_to_full": scoring("photos_lsh-8_reversible", 5.2),
+    "rounds_help_training": scoring("photos_lsh-1_reversible", 5.04),
+    "lsh_time_flat": timing("lsh-2", 2.0),
+    "full_time_grows": timing("full", 0.7),
+    "lsh_overtakes_full": slow_lsh,
+    "lsh_memory_flat": lambda root: write_speed(root, PUBLISHED_TIMES, lambda kind, length: 1e8 + 1e5 * length),
+    "memory_depth": lambda root: write_depth(root, {0: {2: 2e8, 4: 4e8}, 1: {2: 2e8, 4: 2.6e8}}),
+    "shared_qk_text": scoring("wikipedia_full_reversible_separate-qk", 2.5),
+    "shared_qk_images": scoring("photos_full_reversible_separate-qk", 4.9),
+    "deeper_is_better": scoring("wikipedia_lsh-2_reversible_layers-6", 2.7),
+    "lsh_does_the_work": scoring("photos_lsh-4_reversible", 5.065, off=0.01),
+}
+
+
+@pytest.fixture(scope="module")
+def as_published(tmp_path_factory):
+    """Results that are the paper's where it prints numbers, and agree with it where it draws curves."""
+    root = write_results(tmp_path_factory.mktemp("published"), ALL_RUNS)
+    for trained, row in paper.TABLE_2.items():
+        write_run(root, f"duplication_{trained}_reversible", 1, accuracy=row)
+    write_speed(root, PUBLISHED_TIMES)
+    write_depth(
+        root, {int(kind): {n: mb * 1e6 for n, mb in row.items()} for kind, row in paper.HUGGING_FACE_MB.items()}
+    )
+    return root
+
+
+def verdicts(root, runs=ALL_RUNS):
+    results = Results(root, "cpu", runs, [1])
+    return {claim.id: judge(claim, results).verdict for claim in CLAIMS}
+
+
+def test_the_papers_own_numbers_reproduce_every_claim(as_published):
+    assert set(verdicts(as_published).values()) == {REPRODUCED}
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)
+def test_a_worse_run_turns_its_claim_not_reproduced(claim, as_published, tmp_path):
+    root = shutil.copytree(as_published, tmp_path / "worse")
+    WORSE[claim.id](root)
+    assert verdicts(root)[claim.id] == NOT_REPRODUCED
+
+
+def test_a_missing_run_leaves_only_its_own_claims_untested(as_published, tmp_path):
+    root = shutil.copytree(as_published, tmp_path / "missing")
+    shutil.rmtree(root / "runs" / "wikipedia_lsh-2_ordinary_seed-1")
+    untested = {name for name, verdict in verdicts(root).items() if verdict == NOT_TESTED}
+    assert untested == {"reversible_text"}
+
+
+def test_a_missing_benchmark_leaves_only_its_own_claims_untested(as_published, tmp_path):
+    root = shutil.copytree(as_published, tmp_path / "missing")
+    (root / "benchmarks" / "memory_by_depth.json").unlink()
+    results = Results(root, "cpu", ALL_RUNS, [1])
+    untested = {c.id: judge(c, results).reason for c in CLAIMS if judge(c, results).verdict == NOT_TESTED}
+    assert untested == {"memory_depth": "benchmarks/memory_by_depth.json is missing"}
+
+
+def test_lsh_points_that_were_all_skipped_leave_the_claims_untested(as_published, tmp_path):
+    root = shutil.copytree(as_published, tmp_path / "skipped")
+    write_speed(root, {kind: times for kind, times in PUBLISHED_TIMES.items() if kind not in LSH})
+    assert verdicts(root)["lsh_time_flat"] == NOT_TESTED
+    assert verdicts(root)["full_time_grows"] == REPRODUCED
+
+
+def test_every_claim_has_one_limit_and_says_it():
+    for claim in CLAIMS:
+        assert [claim.at_least, claim.at_most, claim.within].count(None) == 2, claim.id
+        assert "{limit}" in claim.criterion, claim.id
+
+
+def test_every_claim_belongs_to_a_study_and_every_study_has_one():
+    assert len({claim.id for claim in CLAIMS}) == len(CLAIMS)
+    assert {claim.study for claim in CLAIMS} == {study.id for study in STUDIES}

@@ -1,0 +1,98 @@
+from math import inf, isclose, sqrt
+
+import pytest
+from fake_results import ALL_RUNS, write_depth, write_run, write_speed
+
+from reformer.report import measures
+from reformer.report.results import TEXTS, NotTested, Results
+
+PAIR = ["wikipedia_lsh-2_reversible", "wikipedia_lsh-2_ordinary"]
+
+
+def bare(root, seeds=(1,)):
+    return Results(root, "cpu", ALL_RUNS, list(seeds))
+
+
+def parity(root, reversible, ordinary):
+    seeds = range(1, len(reversible) + 1)
+    for name, scores in zip(PAIR, (reversible, ordinary), strict=True):
+        for seed, bits in zip(seeds, scores, strict=True):
+            write_run(root, name, seed, bits=bits)
+    return measures.reversible_parity(Results(root, "cpu", PAIR, list(seeds)), TEXTS)
+
+
+def test_parity_with_one_seed_is_held_against_a_fixed_limit(tmp_path):
+    measured = parity(tmp_path, [2.5], [2.53])
+    assert isclose(measured.mean, -0.03)
+    assert measured.limit == measures.ONE_SEED_PARITY_LIMIT
+
+
+def test_parity_with_seeds_is_held_against_two_standard_errors_of_their_spread(tmp_path):
+    measured = parity(tmp_path, [2.50, 2.52, 2.54], [2.51, 2.52, 2.53])
+    assert isclose(measured.limit, 2 * sqrt((0.02**2 + 0.01**2) / 3))
+
+
+@pytest.mark.parametrize(("step", "limit"), [(1e-6, 0.005), (0.3, 0.05)])
+def test_no_spread_between_seeds_makes_parity_hopeless_or_free(tmp_path, step, limit):
+    assert parity(tmp_path, [2.5, 2.5 + step], [2.5, 2.5 + step]).limit == limit
+
+
+def test_the_crossing_of_two_power_laws_is_found_between_the_lengths(tmp_path):
+    lengths = (512, 1024, 2048, 4096)
+    write_speed(tmp_path, {"full": {n: n / 1000 for n in lengths}, "lsh-4": dict.fromkeys(lengths, 1.5)})
+    measured = measures.crossing(bare(tmp_path), "lsh-4", 4096)
+    assert isclose(measured.mean, 1500)
+    assert measured.source == "between 1,024 and 2,048"
+
+
+def test_without_a_crossing_the_claim_fails_only_where_the_lengths_reach_its_limit(tmp_path):
+    lengths = (512, 1024, 2048)
+    write_speed(tmp_path, {"full": dict.fromkeys(lengths, 1.0), "lsh-4": dict.fromkeys(lengths, 1.5)})
+    assert measures.crossing(bare(tmp_path), "lsh-4", 2048).mean == inf
+    with pytest.raises(NotTested, match="still faster at 2,048 tokens, where the measurement ends"):
+        measures.crossing(bare(tmp_path), "lsh-4", 4096)
+
+
+def test_lsh_attention_that_is_faster_from_the_start_crosses_at_the_first_length(tmp_path):
+    write_speed(tmp_path, {"full": {512: 2.0, 1024: 3.0}, "lsh-4": {512: 1.5, 1024: 1.5}})
+    assert measures.crossing(bare(tmp_path), "lsh-4", 4096).mean == 512
+
+
+def test_growth_with_length_is_the_worst_of_the_rounds_with_the_range_of_the_timings(tmp_path):
+    write_speed(tmp_path, {"full": {512: 1, 4096: 9}, "lsh-1": {512: 2, 4096: 2}, "lsh-2": {512: 4, 4096: 6}})
+    measured = measures.lsh_time_growth(bare(tmp_path))
+    assert isclose(measured.mean, 1.5)
+    assert (measured.low, measured.high) == (pytest.approx(1.5 * 0.97 / 1.05), pytest.approx(1.5 * 1.05 / 0.97))
+
+
+def test_the_growth_of_full_attention_is_that_of_one_doubling(tmp_path):
+    write_speed(tmp_path, {"full": {128: 5.0, 512: 1.0, 4096: 8.0}})
+    assert isclose(measures.full_time_growth(bare(tmp_path)).mean, 2.0)
+
+
+def test_memory_per_layer_is_a_slope_and_not_a_ratio_of_peaks(tmp_path):
+    write_depth(tmp_path, {0: {2: 130.0, 3: 140.0, 5: 160.0}, 1: {2: 1002.0, 3: 1003.0, 5: 1005.0}})
+    assert isclose(measures.slope_ratio(bare(tmp_path)).mean, 0.1)
+
+
+def test_memory_that_does_not_grow_even_with_ordinary_residuals_tests_nothing(tmp_path):
+    write_depth(tmp_path, {0: {2: 130.0, 3: 130.0}, 1: {2: 100.0, 3: 100.0}})
+    with pytest.raises(NotTested, match="these sizes are too small"):
+        measures.slope_ratio(bare(tmp_path))
+
+
+def test_fewer_rounds_than_eight_stand_in_for_them_and_say_so(tmp_path):
+    names = ["photos_full_reversible", "photos_lsh-1_reversible", "photos_lsh-4_reversible"]
+    for name, bits in zip(names, (5.0, 5.5, 5.1), strict=True):
+        write_run(tmp_path, name, 1, bits=bits)
+    measured = measures.most_rounds_against_full(Results(tmp_path, "cpu", names, [1]))
+    assert isclose(measured.mean, 0.02)
+    assert measured.source == "with 4 rounds, the most trained"
+
+
+def test_the_depths_are_sorted_with_the_usual_one_among_them(tmp_path):
+    names = ["wikipedia_lsh-2_reversible_layers-6", "wikipedia_lsh-2_reversible_layers-1", "wikipedia_lsh-2_reversible"]
+    for name in [*names, "wikipedia_full_reversible"]:
+        write_run(tmp_path, name, 1)
+    groups = measures.by_depth(Results(tmp_path, "cpu", [*names, "wikipedia_full_reversible"], [1]))
+    assert [group.first().train["n_layers"] for group in groups] == [1, 3, 6]
