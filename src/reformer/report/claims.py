@@ -40,8 +40,8 @@ def _twin_study(
         source=source,
         question=question,
         caption=(
-            "Left: bits per dimension on held-out data after the first fifth of the training, lower is better; "
-            "the paper prints curves, no numbers. Right: how far apart the two are at each step, their seeds "
+            "First: bits per dimension on held-out data after the first fifth of the training, lower is better; "
+            "the paper prints curves, no numbers. Second: how far apart the two are at each step, their seeds "
             "paired; dashed are the limits that the claim sets for test data after training, if it has two."
         ),
         panels=partial(draw, data=data),
@@ -90,7 +90,7 @@ STUDIES = [
             "… rounds against one with full attention."
         ),
         caption=(
-            "Bits per dimension, lower is better. Left: after the first fifth of the training. Right: where it "
+            "Bits per dimension, lower is better. First: after the first fifth of the training. Second: where it "
             "ended, against the number of rounds; the dashed line is full attention. The paper prints curves, no "
             "numbers."
         ),
@@ -124,7 +124,7 @@ STUDIES = [
             "the last layer's only."
         ),
         caption=(
-            "Peak memory of a training step. Right: a public measurement of whole training on a GPU (length 512, "
+            "Peak memory of a training step. Second: a public measurement of whole training on a GPU (length 512, "
             "batch 8), as the paper gives complexities only."
         ),
         panels=pictures.memory,

@@ -51,15 +51,18 @@ def table_2(results: Results) -> list[Panel]:
     return _some(panels, "no run on duplication has an evaluation")
 
 
-def learning_curves(groups: Sequence[RunGroup], names: Sequence[str], colours: Sequence[str]) -> Panel:
-    """Held-out bits/dim by step: mean, least and greatest over the seeds."""
+def learning_curves(
+    groups: Sequence[RunGroup], names: Sequence[str], colours: Sequence[str], dashed: str = ""
+) -> Panel:
+    """Held-out bits/dim by step: mean, least and greatest over the seeds. `dashed` names a line that hides another."""
     series = []
     for group, name, colour in zip(groups, names, colours, strict=True):
         curves = [curve for run in group.runs.values() if (curve := _curve(run))]
         if curves:
             steps = sorted(set.intersection(*(set(curve) for curve in curves)))
             steps = [step for step in steps if step >= EARLY * steps[-1]]
-            series.append(Series(name, colour, line((step, [curve[step] for curve in curves]) for step in steps)))
+            points = line((step, [curve[step] for curve in curves]) for step in steps)
+            series.append(Series(name, colour, points, dashed=name == dashed))
     _some(series, "no run has a curve")
     x_values = [point[0] for one in series for point in one.points]
     return Panel(
@@ -170,7 +173,7 @@ def memory(results: Results) -> list[Panel]:
 
 
 def _pair(pair: tuple[RunGroup, RunGroup], names: list[str]) -> list[Panel]:
-    curves = learning_curves(pair, names, ["blue", "ink"])
+    curves = learning_curves(pair, names, ["blue", "ink"], dashed=names[1])
     differences: dict[int, list[float]] = {}
     for seed, run in pair[0].runs.items():
         one, other = _curve(run), _curve(pair[1].runs[seed])

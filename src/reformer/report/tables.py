@@ -47,7 +47,7 @@ def table_2(results: Results) -> Table:
             text, mean = _score(group, evaluated, "accuracy", PERCENT)
             row.append(Cell(text, note, mean))
         rows.append(row)
-    columns = ["Trained with ↓, evaluated with →", *map(name_of, EVALUATED)]
+    columns = ["Trained with ↓ evaluated with →", *map(name_of, EVALUATED)]
     return Table(columns, rows, "Share of the second w's symbols that are right, on sequences never trained on.")
 
 
@@ -102,7 +102,7 @@ def speed(results: Results) -> Table:
         f"Seconds a step of {tokens:,} tokens: median of the repeats. The paper's steps have 32,768 tokens and ran on "
         "another machine: compare how times change along a row, not their size."
     )
-    return Table(["Attention ↓, length →", *(f"{length:,}" for length in lengths)], rows, note)
+    return Table(["Attention ↓ length →", *(f"{length:,}" for length in lengths)], rows, note)
 
 
 def memory(results: Results) -> Table:
