@@ -1,0 +1,117 @@
+"""Locality-sensitive hashing of shared query-keys (paper section 2, "Locality sensitive hashing").
+
+Random rotations send vectors that point in nearby directions to the same bucket with high probability. Hashing decides only
+who is compared with whom: it carries no gradient and is done in float32 at least.
+
+Shapes: B batch, H heads, R n_hashes, L positions, D width of a head.
+"""
+
+from collections.abc import Sequence
+from math import isqrt, prod
+
+import torch
+from torch import Tensor
+
+from reformer.settings import require
+
+# Up to this many buckets one rotation is cheaper than two, whose factors must both be even.
+UNFACTORED_BUCKETS = 16
+
+
+def count_buckets(length: int, chunk_len: int) -> int:
+    """Buckets a round such that a chunk holds two of average size (paper section 2: m = 2l / n_buckets). Even."""
+    return max(2, 2 * (length // chunk_len))
+
+
+def factor_buckets(n_buckets: int) -> tuple[int, ...]:
+    """Two even factors whose product is n_buckets or, where no nearly equal ones are found, a little more; one if it is small.
+
+    One rotation to n_buckets directions costs L * n_buckets, which is L^2 where their number grows with the length; two of
+    about sqrt(n_buckets) directions cost L^1.5.
+    """
+    require(n_buckets >= 2 and n_buckets % 2 == 0, "n_buckets", "an even number >= 2", n_buckets)
+    if n_buckets <= UNFACTORED_BUCKETS:
+        return (n_buckets,)
+    root = 2 * (isqrt(n_buckets) // 2)
+    for first in range(root, root // 2, -2):
+        if n_buckets % (2 * first) == 0:
+            return first, n_buckets // first
+    return root, 2 * -(-n_buckets // (2 * root))
+
+
+def draw_rotations(
+    qk: Tensor, n_buckets: int, n_hashes: int, generator: torch.Generator | None = None
+) -> tuple[Tensor, ...]:
+    """Gaussian directions, fresh for every example, head and round: one (B, H, R, D, f / 2) for each factor f of n_buckets.
+
+    Args:
+        qk: (B, H, L, D); only shape and device count.
+        generator: a generator on the device of qk; None takes the global one.
+    """
+    n_examples, n_heads, _, width = qk.shape
+    dtype = torch.promote_types(qk.dtype, torch.float32)
+    return tuple(
+        torch.randn(
+            n_examples, n_heads, n_hashes, width, factor // 2, generator=generator, device=qk.device, dtype=dtype
+        )
+        for factor in factor_buckets(n_buckets)
+    )
+
+
+@torch.no_grad()
+def hash_vectors(
+    qk: Tensor,
+    n_buckets: int,
+    n_hashes: int,
+    generator: torch.Generator | None = None,
+    rotations: Sequence[Tensor] | None = None,
+) -> Tensor:
+    """Angular hash: the nearest of the directions of xR and -xR, for each factor of the number of buckets.
+
+    Args:
+        qk: (B, H, L, D), any length of vectors.
+        n_buckets: even. The ids reach the product of `factor_buckets(n_buckets)`.
+        generator: what the rotations are drawn from; None takes the global generator.
+        rotations: those of an earlier `draw_rotations` instead.
+
+    Returns:
+        Bucket ids, (B, H, R, L), in the smallest of int16 and int32 that holds them.
+    """
+    if rotations is None:
+        rotations = draw_rotations(qk, n_buckets, n_hashes, generator)
+    factors = [2 * rotation.shape[-1] for rotation in rotations]
+    dtype = torch.int16 if prod(factors) <= torch.iinfo(torch.int16).max else torch.int32
+    x = qk.detach().to(rotations[0].dtype)
+    with torch.autocast(qk.device.type, enabled=False):
+        rounds = [
+            _mixed_radix([_nearest_direction(x, rotation[:, :, r]) for rotation in rotations], factors).to(dtype)
+            for r in range(rotations[0].shape[2])
+        ]
+    return torch.stack(rounds, dim=2)
+
+
+def _nearest_direction(x: Tensor, rotation: Tensor) -> Tensor:
+    """argmax over [xR ; -xR], without writing the negative half out."""
+    rotated = x @ rotation
+    best = rotated.abs().argmax(dim=-1, keepdim=True)
+    negative = rotated.gather(-1, best) < 0
+    return (best + rotation.shape[-1] * negative).squeeze(-1)
+
+
+def _mixed_radix(digits: list[Tensor], factors: list[int]) -> Tensor:
+    number = digits[0]
+    for digit, factor in zip(digits[1:], factors[1:], strict=True):
+        number = number * factor + digit
+    return number
+
+
+def sort_by_bucket(buckets: Tensor) -> Tensor:
+    """Positions of each round in the order of (bucket, position).
+
+    Args:
+        buckets: (..., L), integer.
+
+    Returns:
+        (..., L), int64.
+    """
+    return torch.sort(buckets, dim=-1, stable=True).indices
