@@ -47,7 +47,7 @@ class DataConfig:
     name: str = MISSING
     kind: str = MISSING
     vocab_size: int = MISSING
-    seq_len: int = MISSING
+    seq_len: int = 1024
     """Tokens a sequence; what the model reads at once."""
     batch_size: int = 8
     """Sequences a step, of all devices together."""

@@ -5,61 +5,20 @@ Nothing here fails on a missing file: whoever asks for a number that is not ther
 
 import csv
 import json
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from reformer.settings import SettingError
+from reformer.training.run_name import RunSpec
 
 TEXTS = ("enwik8", "wikipedia")
 IMAGES = ("imagenet64_small", "imagenet64", "photos")
 
-RUN_NAME = re.compile(r"(?P<data>.+)_(?P<attention>[a-z0-9-]+)_(?P<residuals>reversible|ordinary)(?P<rest>(_.+)?)")
-
 
 class NotTested(Exception):
     """A number that was not measured. The message says why, in words for the report."""
-
-
-@dataclass(frozen=True)
-class RunSpec:
-    """What a run's name says, the seed apart."""
-
-    data: str
-    attention: str
-    """full, local, lsh-N, or a mix of them joined by hyphens."""
-    reversible: bool
-    shared_qk: bool = True
-    n_layers: int | None = None
-    """None where the name does not say: the data set's usual depth."""
-    other: str = ""
-    """Further parts of the name, as they stand."""
-
-    @classmethod
-    def parse(cls, name: str) -> "RunSpec":
-        """Takes `<data>_<attention>_<reversible|ordinary>[_separate-qk][_layers-N]` apart; raises SettingError."""
-        match = RUN_NAME.fullmatch(name)
-        if match is None:
-            form = "<data>_<attention>_<reversible|ordinary>[_separate-qk][_layers-N]"
-            raise SettingError(f"runs must be named {form}, got {name!r}")
-        spec = cls(match["data"], match["attention"], match["residuals"] == "reversible")
-        for part in filter(None, match["rest"].split("_")):
-            if part == "separate-qk":
-                spec = replace(spec, shared_qk=False)
-            elif layers := re.fullmatch(r"layers-(\d+)", part):
-                spec = replace(spec, n_layers=int(layers[1]))
-            else:
-                spec = replace(spec, other=f"{spec.other}_{part}".strip("_"))
-        return spec
-
-    @property
-    def n_hashes(self) -> int:
-        """Hash rounds of pure LSH attention, otherwise 0."""
-        rounds = re.fullmatch(r"lsh-(\d+)", self.attention)
-        return int(rounds[1]) if rounds else 0
 
 
 @dataclass(frozen=True)

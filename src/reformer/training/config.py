@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from omegaconf import MISSING
 
 from reformer.data.config import DataConfig
+from reformer.model.attention_name import parse_attention
 from reformer.model.config import ReformerConfig
 from reformer.settings import require, require_at_least, require_choice
 
@@ -105,6 +106,9 @@ class EvaluationConfig:
 
     def __post_init__(self) -> None:
         require_choice("evaluation.split", self.split, ("val", "test"))
+        for name in self.attention:
+            if name != "trained":
+                parse_attention(name, "evaluation.attention")
 
 
 @dataclass

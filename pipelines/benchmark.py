@@ -1,0 +1,25 @@
+"""Measures time and peak memory of a training step, and writes data/benchmarks/<its name>.json.
+
+python pipelines/benchmark.py benchmark=speed_by_length
+python pipelines/benchmark.py benchmark=memory_by_depth benchmark.depths=[2,4,8]
+python pipelines/benchmark.py benchmark.tokens=4096 benchmark.lengths=[512,4096] root=data/mine
+"""
+
+from pathlib import Path
+
+from command import command, command_line
+from omegaconf import DictConfig
+from schema import typed
+
+
+@command
+def main(config: DictConfig) -> None:
+    """Checks the settings, then measures."""
+    benchmark = typed(config, "benchmark")
+    from reformer.evaluation.benchmark import run_benchmark  # torch loads here, after the check
+
+    run_benchmark(benchmark, Path(config.root) / "benchmarks" / f"{benchmark.name}.json", command_line(__file__))
+
+
+if __name__ == "__main__":
+    main()

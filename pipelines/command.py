@@ -1,0 +1,105 @@
+"""What every script of this folder does before its own work: settings composed by Hydra, mistakes told in one line.
+
+Nothing here imports torch: a mistake is reported before that has loaded.
+"""
+
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from mistakes import in_one_line
+from omegaconf import DictConfig
+from schema import CONF, register
+
+INTERRUPTED, TERMINATED = 130, 143
+"""Exit statuses of shells for Ctrl-C and for SIGTERM."""
+
+
+class JobFailed(Exception):
+    """One run of a sweep failed, and has said why."""
+
+
+def command(main: Callable[[DictConfig], None]) -> Callable[[], None]:
+    """Makes a script's main function take its settings from conf/, params.yaml and the command line."""
+
+    @wraps(main)
+    def task(config: DictConfig) -> None:
+        try:
+            main(config)
+        except Exception as error:
+            if HydraConfig.get().mode == RunMode.RUN:
+                failures.append(error)
+                return
+            _tell(error, f"{' '.join(HydraConfig.get().overrides.task)}: ")
+            raise JobFailed from None  # the sweep goes on, and fails at its end
+
+    failures: list[Exception] = []
+
+    def start() -> None:
+        if {"--help", "-h"} & set(sys.argv[1:]):
+            print(_help(sys.modules[main.__module__].__doc__ or ""))
+            return
+        os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here, not to Hydra's own printing
+        here = str(Path(__file__).parent)
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))  # for launchers
+        try:
+            register()
+            hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")(task)()
+            for failure in failures:
+                raise failure
+        except JobFailed:
+            sys.exit(1)
+        except Exception as error:
+            _tell(error)
+            sys.exit(1)
+        except (KeyboardInterrupt, SystemExit) as stop:
+            sys.exit(_status(stop))
+
+    return start
+
+
+def command_line(script: str) -> str:
+    """The command that does this run again, without the sweep it may be part of."""
+    job = HydraConfig.get()
+    overrides = sys.argv[1:] if job.mode == RunMode.RUN else list(job.overrides.task)
+    return " ".join(["python", f"pipelines/{Path(script).name}", *overrides])
+
+
+def _tell(error: Exception, before: str = "") -> None:
+    message = in_one_line(error)
+    if not message:
+        traceback.print_exception(error)
+    else:
+        print(f"error: {before}{message}", file=sys.stderr)
+
+
+def _status(stop: BaseException) -> int | str | None:
+    """The exit status after a signal, also where Lightning has turned the signal into an exit of its own."""
+    cause: BaseException | None = stop
+    while cause is not None:
+        if isinstance(cause, KeyboardInterrupt):
+            print("interrupted", file=sys.stderr)
+            return INTERRUPTED
+        if type(cause).__name__ == "SIGTERMException":
+            print("terminated", file=sys.stderr)
+            return TERMINATED
+        cause = cause.__context__
+    return stop.code if isinstance(stop, SystemExit) else 1
+
+
+def _help(about: str) -> str:
+    """The script's own words, then the choices that conf/ offers."""
+    groups = sorted(path for path in CONF.iterdir() if path.is_dir() and path.name != "hydra")
+    choices = [(group.name, ", ".join(sorted(file.stem for file in group.glob("*.yaml")))) for group in groups]
+    lines = [f"  {name:<11} {names}" for name, names in choices]
+    lines.append(
+        "\nAny setting can be changed by name: model.n_hashes=8. Values in use: add --cfg job. More: --hydra-help."
+    )
+    return re.sub(r"``?", "", about).strip() + "\n\nChoices, as data=photos:\n" + "\n".join(lines)

@@ -1,0 +1,101 @@
+"""Resolves the whole configuration of everything that params.yaml lists, each into a file of its own.
+
+    python pipelines/compose.py
+
+A stage of dvc.yaml depends on its file, not on conf/: so it runs again exactly if one of its own settings has changed.
+All values are checked, in about a second. What each file leaves out cannot change what its stage writes.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from command import command
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from schema import compose_usual, run_config, typed
+
+from reformer.evaluation.config import BENCHMARKS
+from reformer.settings import SettingError, require
+from reformer.training.run_name import RunSpec
+
+SOURCE = ("source", "mirror", "by_hand")
+FETCHED = ("name", "kind", "files")
+PREPARED = ("split", "side", "seq_len", "n_images")
+"""Settings that change the prepared arrays; the length only where it follows from the side."""
+
+
+@command
+def main(config: DictConfig) -> None:
+    """Writes <root>/configs/<script>/<name>.yaml, and removes what is no longer listed."""
+    folder = Path(config.root) / "configs"
+    files = {folder / place: content for place, content in _all(config)}
+    for path in set(folder.rglob("*.yaml")) - set(files):
+        path.unlink()
+    for path, content in files.items():
+        if not path.is_file() or path.read_text(encoding="utf-8") != content:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content, encoding="utf-8")
+    n_runs = sum(path.parent.name == "train" for path in files)
+    print(f"compose: profile {config.profile}, {n_runs} runs checked -> {folder}")
+
+
+def _all(config: DictConfig) -> Iterator[tuple[str, str]]:
+    """Every file's place under the folder, and its content."""
+    given = list(HydraConfig.get().overrides.task)
+    data_sets = {"duplication": "duplication", "text": config.text, "images": config.images}
+    for kind, data in data_sets.items():
+        of_data = compose_usual([*given, f"data={data}"])
+        require(of_data.data.kind == kind, kind, f"a data set of {kind}", data)
+        if kind != "duplication":
+            yield from _of_data(of_data)
+        for name in config.runs[kind]:
+            spec = RunSpec.parse(f"{data}_{name}")
+            for seed in config.seeds:
+                of_run = compose_usual([*given, *spec.overrides(), f"seed={seed}"])
+                yield from _of_run(of_run, f"runs.{kind}", f"{data}_{name}_seed-{seed}")
+    for name in BENCHMARKS:
+        of_benchmark = compose_usual([*given, f"benchmark={name}"])
+        typed(of_benchmark, "benchmark")
+        yield f"benchmark/{name}.yaml", _file(of_benchmark, "benchmark", name, {"benchmark": None})
+
+
+def _of_data(config: DictConfig) -> Iterator[tuple[str, str]]:
+    """What download and prepare depend on."""
+    data = typed(config, "data")
+    prepared = [key for key in PREPARED if key in config.data and (key != "seq_len" or data.kind == "images")]
+    yield f"download/{data.name}.yaml", _file(config, "download", data.name, {"data": [*FETCHED, *SOURCE]})
+    yield f"prepare/{data.name}.yaml", _file(config, "prepare", data.name, {"data": [*FETCHED, *prepared]})
+
+
+def _of_run(config: DictConfig, listed: str, name: str) -> Iterator[tuple[str, str]]:
+    """What a run and its evaluation depend on."""
+    run = run_config(config)
+    if run.name != name:
+        raise SettingError(f"{listed}: {name.rsplit('_seed', 1)[0]} is spelled {run.name.rsplit('_seed', 1)[0]}")
+    config.name = name
+    data = [key for key in config.data if key not in (*SOURCE, "files")]
+    model = [key for key in config.model if key != "n_hashes" or "lsh" in config.model.attention]
+    sections = {"name": None, "data": data, "model": model, "optimizer": None, "trainer": None, "seed": None}
+    yield f"train/{name}.yaml", _file(config, "train", name, sections)
+    yield f"evaluate/{name}.yaml", _file(config, "evaluate", name, {**sections, "evaluation": None})
+
+
+def _file(config: DictConfig, script: str, name: str, sections: dict[str, list[str] | None]) -> str:
+    """The sections, or those settings of them, as a file that the script can be started with."""
+    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    kept = {
+        section: plain[section] if keys is None else {key: plain[section][key] for key in keys}
+        for section, keys in {**sections, "root": None}.items()
+    }
+    defaults: list[Any] = ["/schema/pipeline@_global_"]
+    if "data" in sections:
+        defaults.append({"/schema/data@data": plain["data"]["kind"]})
+    if "model" in sections:
+        defaults.append({"/logger": "wandb"})
+    head = f"# python pipelines/{script}.py --config-dir={plain['root']}/configs/{script} --config-name={name}\n"
+    return head + OmegaConf.to_yaml({"defaults": [*defaults, "/hydra/quiet", "_self_"], **kept})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""What went wrong, in one line: the setting, what it may be, or what to do."""
+
+import errno
+import re
+from collections.abc import Iterable
+from dataclasses import fields, is_dataclass
+from difflib import get_close_matches
+from typing import Any, get_origin
+
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
+
+from reformer.settings import SettingError
+
+VALUES = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", list: "a list, as [a,b]"}
+
+
+def in_one_line(error: BaseException) -> str:
+    """What the person at the keyboard can act on; empty for a fault of this program, which needs its traceback."""
+    match error:
+        case SettingError():
+            return " ".join(str(error).split())
+        case MissingConfigException():
+            return _missing_file(error)
+        case HydraException():
+            inner = error.__cause__ or error.__context__
+            if isinstance(inner, OmegaConfBaseException):
+                return _place(str(error)) + _setting(inner)
+            return " ".join(_sentence(line) for line in str(error).splitlines()[:2] if "hydra.cc" not in line)
+        case OmegaConfBaseException():
+            return _setting(error)
+        case OSError(errno=errno.ENOSPC):
+            return "the disk is full: free some room, or choose another folder by root=/its/path"
+        case OSError() if error.strerror:
+            return f"{error.filename or 'file'}: {error.strerror}"
+    return ""
+
+
+def unknown_setting(key: str, known: Iterable[str]) -> str:
+    """For a key that the schema lacks."""
+    section, _, name = key.rpartition(".")
+    known = [item for item in known if not item.startswith("_")]
+    close = get_close_matches(name, known, n=1)
+    meant = f", did you mean {close[0]}?" if close else ""
+    return f"there is no setting {key}{meant} ({section or 'there are'}: {', '.join(known)})"
+
+
+def _setting(error: OmegaConfBaseException) -> str:
+    """A mistake in one setting."""
+    key, kind = str(error.full_key or error.key or ""), error.object_type
+    known = {field.name: field.type for field in fields(kind)} if is_dataclass(kind) else {}
+    what = str(error.msg or error).splitlines()[0]
+    if isinstance(error, ConfigAttributeError | ConfigKeyError) and known and error.key not in known:
+        return unknown_setting(key, known)
+    if isinstance(error, ValidationError) and error.key in known:
+        return f"{key} must be {_allowed(known[error.key])}: {what}"
+    return f"{key}: {what}" if key and key not in what else what
+
+
+def _allowed(kind: Any) -> str:
+    return VALUES.get(get_origin(kind) or kind, f"settings of {getattr(kind, '__name__', kind)}")
+
+
+def _missing_file(error: MissingConfigException) -> str:
+    """A choice that no file answers to."""
+    group, _, choice = str(error.missing_cfg_file).rpartition("/")
+    if not error.options:
+        return _sentence(str(error).splitlines()[0])
+    return f"{group}={choice} is no choice: {group} must be one of {', '.join(error.options)}"
+
+
+def _place(message: str) -> str:
+    """The file that holds the mistake, where it is not the command line."""
+    found = re.match(r"In '([^']+)'", message)
+    return f"{'params.yaml' if found[1] == 'params' else f'conf/{found[1]}.yaml'}: " if found else ""
+
+
+def _sentence(line: str) -> str:
+    return line.strip()

@@ -1,0 +1,33 @@
+"""Holds the paper's claims against what the runs of params.yaml measured, and writes data/report/index.html.
+
+    python pipelines/report.py
+    python pipelines/report.py seeds=[1,2,3]
+    python pipelines/report.py root=/another/folder/of/results
+
+What is missing makes its claims "not tested".
+"""
+
+import json
+from pathlib import Path
+
+from command import command
+from omegaconf import DictConfig
+
+from reformer.report.build import build_report
+
+
+@command
+def main(config: DictConfig) -> None:
+    """Builds the report, and names it with the headlines."""
+    root = Path(config.root)
+    data_sets = {"duplication": "duplication", "text": config.text, "images": config.images}
+    names = [f"{data}_{name}" for kind, data in data_sets.items() for name in config.runs[kind]]
+    build_report(root, config.profile, names, list(config.seeds))
+    claims = json.loads((root / "report" / "claims.json").read_text(encoding="utf-8"))
+    print(f"report: {root / 'report' / 'index.html'}")
+    for headline in claims["headlines"]:
+        print(f"  {headline}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""Trains one network, or a sweep of them, and writes data/runs/<its name>/.
+
+    python pipelines/train.py data=duplication model.n_hashes=8
+    python pipelines/train.py data=photos model=transformer trainer.steps_scale=2 seed=3
+    python pipelines/train.py --multirun experiment=hash_rounds model.n_hashes=1,2,4,8
+
+A run that compose has resolved, as `dvc repro` does it:
+
+    python pipelines/train.py --config-dir=data/configs/train --config-name=duplication_lsh-4_reversible_seed-1
+"""
+
+from command import command, command_line
+from omegaconf import DictConfig
+from schema import run_config
+
+
+@command
+def main(config: DictConfig) -> None:
+    """Checks the settings, then trains."""
+    run = run_config(config)
+    from reformer.training.train import train  # torch loads here, after the check
+
+    train(run, command_line(__file__))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""What defines a benchmark of speed and memory. Free of torch."""
+
+from dataclasses import dataclass, field
+
+from omegaconf import MISSING
+
+from reformer.model.attention_name import parse_attention
+from reformer.model.config import ReformerConfig
+from reformer.settings import require, require_at_least, require_choice
+
+BENCHMARKS = ("speed_by_length", "memory_by_depth")
+
+
+@dataclass
+class BenchmarkConfig:
+    """One benchmark: training steps of `model`, varied along the axis that its name gives."""
+
+    name: str = MISSING
+    """speed_by_length: attention by length at constant tokens; memory_by_depth: residuals by number of layers."""
+    model: ReformerConfig = field(default_factory=ReformerConfig)
+    """Everything that is not varied."""
+    tokens: int = 8192
+    """speed_by_length: tokens a step, length times sequences."""
+    lengths: list[int] = field(default_factory=list)
+    """speed_by_length: tokens a sequence."""
+    attentions: list[str] = field(default_factory=lambda: ["full", "lsh-1", "lsh-2", "lsh-4", "lsh-8"])
+    """speed_by_length: full, local or lsh-N."""
+    depths: list[int] = field(default_factory=list)
+    """memory_by_depth: numbers of layers."""
+    reversible: list[bool] = field(default_factory=lambda: [False, True])
+    """memory_by_depth: residuals."""
+    seq_len: int = 1024
+    """memory_by_depth: tokens of its one sequence."""
+    repeats: int = 5
+    """Steps that are timed, after one that is not; the median counts."""
+    accelerator: str = "auto"
+    """auto, cpu or gpu."""
+
+    def __post_init__(self) -> None:
+        require_choice("name", self.name, BENCHMARKS)
+        require_at_least(1, tokens=self.tokens, seq_len=self.seq_len, repeats=self.repeats)
+        require_choice("accelerator", self.accelerator, ("auto", "cpu", "gpu"))
+        if self.name == "speed_by_length":
+            fit = all(length >= 1 and self.tokens % length == 0 for length in self.lengths)
+            require(bool(self.lengths) and fit, "lengths", f"divisors of tokens = {self.tokens}", self.lengths)
+            require(bool(self.attentions), "attentions", "a list of at least one", self.attentions)
+            for attention in self.attentions:
+                parse_attention(attention)
+        else:
+            deep = bool(self.depths) and min(self.depths) >= 1
+            require(deep, "depths", "a list of numbers of layers >= 1", self.depths)
+            require(bool(self.reversible), "reversible", "a list of at least one", self.reversible)
