@@ -13,9 +13,9 @@ def require(condition: bool, setting: str, allowed: str, got: object) -> None:
         raise SettingError(f"{setting} must be {allowed}, got {got!r}")
 
 
-def require_choice(setting: str, got: object, choices: Sequence[str]) -> None:
+def require_choice(setting: str, got: object, choices: Sequence[object]) -> None:
     """Raises a SettingError unless the value is one of the choices."""
-    require(got in choices, setting, "one of " + ", ".join(choices), got)
+    require(got in choices, setting, "one of " + ", ".join(map(str, choices)), got)
 
 
 def require_at_least(least: float, **settings: float) -> None:

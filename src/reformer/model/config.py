@@ -11,7 +11,7 @@ POSITION_KINDS = ("axial", "learned")
 
 @dataclass
 class ReformerConfig:
-    """A Reformer or, with `attention=["full"], reversible=False`, its Transformer baseline.
+    """A Reformer or, with `attention=["full"], reversible=False, n_streams=1`, its Transformer baseline.
 
     Widths, counts and lengths carry the names of the paper's section 2 and of the authors' released code.
     """
@@ -43,6 +43,8 @@ class ReformerConfig:
     causal: bool = True
     reversible: bool = True
     """Recompute activations in the backward pass (section 3) instead of storing them: same function, same parameters."""
+    n_streams: int = 2
+    """2: the paper's pair of residual streams. 1: the ordinary residual network, with the same parameters."""
     dropout: float = 0.0
     ff_chunk_size: int = 0
     """Positions of the feed-forward computed at a time (section 3); 0 takes all at once."""
@@ -84,6 +86,8 @@ class ReformerConfig:
             "0 or an even number >= 2",
             self.n_buckets,
         )
+        require_choice("n_streams", self.n_streams, (1, 2))
+        require(not self.reversible or self.n_streams == 2, "n_streams", "2 where reversible is true", self.n_streams)
         require(0 <= self.dropout < 1, "dropout", ">= 0 and < 1", self.dropout)
         require_choice("positions", self.positions, POSITION_KINDS)
         if self.axial_pos_shape:

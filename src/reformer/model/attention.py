@@ -1,0 +1,75 @@
+"""The attention branch of a layer: project, attend in the layer's way, project back.
+
+Shapes: B batch, L positions, D d_model, H heads, W d_head.
+"""
+
+from collections.abc import Iterator
+
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from reformer.model.branch import Branch
+from reformer.model.config import ReformerConfig
+from reformer.model.dot_product import full_attention, local_attention
+from reformer.model.lsh import count_buckets, hash_vectors, lsh_attention
+
+# Numbers in the queries of the heads that are computed at a time: what is more takes its heads one after the other.
+PIECE_SIZE = 1 << 24
+
+
+class Attention(Branch):
+    """LayerNorm, one matrix for queries and keys (or one each) and one for values, attention, one matrix back; no bias."""
+
+    def __init__(self, config: ReformerConfig, kind: str) -> None:
+        super().__init__()
+        self.config, self.kind = config, kind
+        width = config.n_heads * config.d_head
+        self.norm = nn.LayerNorm(config.d_model)
+        self.to_q = nn.Linear(config.d_model, width, bias=False)
+        self.to_k = None if config.shared_qk else nn.Linear(config.d_model, width, bias=False)
+        self.to_v = nn.Linear(config.d_model, width, bias=False)
+        self.to_out = nn.Linear(width, config.d_model, bias=False)
+
+    def pieces(self, x: Tensor, padding_mask: Tensor | None, buckets: list[Tensor]) -> Iterator[Tensor]:
+        if self.kind == "off":
+            yield x.new_zeros(x.shape)
+            return
+        normed = self.norm(x)
+        n_heads, width = self.config.n_heads, self.config.d_head
+        n_at_a_time = max(1, min(n_heads, PIECE_SIZE // (x.shape[0] * x.shape[1] * width)))
+        for piece, first in enumerate(range(0, n_heads, n_at_a_time)):
+            columns = slice(first * width, min(first + n_at_a_time, n_heads) * width)
+
+            def project(matrix: nn.Linear, columns: slice = columns) -> Tensor:
+                """(B, L, D) -> (B, heads of the piece, L, W)."""
+                return linear(normed, matrix.weight[columns]).unflatten(-1, (-1, width)).transpose(1, 2)
+
+            q, v = project(self.to_q), project(self.to_v)
+            k = None if self.to_k is None else project(self.to_k)
+            if self.kind == "lsh" and piece == len(buckets):
+                buckets.append(self._hash(q))
+            out = self._attend(q, k, v, padding_mask, buckets[piece] if self.kind == "lsh" else None)
+            yield linear(out.transpose(1, 2).flatten(2), self.to_out.weight[:, columns])
+
+    def _hash(self, q: Tensor) -> Tensor:
+        n_buckets = self.config.n_buckets or count_buckets(q.shape[2], self.config.chunk_len)
+        return hash_vectors(q, n_buckets, self.config.n_hashes)
+
+    def _attend(
+        self, q: Tensor, k: Tensor | None, v: Tensor, padding_mask: Tensor | None, buckets: Tensor | None
+    ) -> Tensor:
+        config = self.config
+        if self.kind == "full":
+            return full_attention(q, k, v, causal=config.causal, padding_mask=padding_mask)
+        if self.kind == "local":
+            return local_attention(q, k, v, chunk_len=config.chunk_len, causal=config.causal, padding_mask=padding_mask)
+        return lsh_attention(
+            q,
+            v,
+            chunk_len=config.chunk_len,
+            causal=config.causal,
+            buckets=buckets,
+            padding_mask=padding_mask,
+            same_bucket_mask=config.same_bucket_mask,
+            duplicate_correction=config.duplicate_correction,
+        )

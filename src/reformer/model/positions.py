@@ -1,0 +1,61 @@
+"""Position embeddings: a row for each position, or the axial factorisation of the authors' released code.
+
+Shapes: L positions, D d_model.
+"""
+
+from math import ceil, isqrt
+
+import torch
+from torch import Tensor, nn
+
+from reformer.model.config import ReformerConfig
+
+
+def build_positions(config: ReformerConfig) -> nn.Module:
+    """The position embedding that the configuration names; maps a length L to (L, D)."""
+    if config.positions == "learned":
+        return LearnedPositions(config.max_seq_len, config.d_model)
+    shape = config.axial_pos_shape or _nearly_square(config.max_seq_len)
+    dims = config.axial_pos_dims or [config.d_model // 2, config.d_model - config.d_model // 2]
+    return AxialPositions(shape, dims)
+
+
+class LearnedPositions(nn.Module):
+    """One row a position: max_seq_len * D parameters."""
+
+    def __init__(self, max_seq_len: int, d_model: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(max_seq_len, d_model))
+
+    def forward(self, length: int) -> Tensor:
+        """Embeddings of positions 0 to L - 1, (L, D)."""
+        return self.weight[:length]
+
+
+class AxialPositions(nn.Module):
+    """Positions as the cells of a table of n rows and m columns, an embedding for each row and each column.
+
+    n * d_1 + m * d_2 parameters stand for n * m positions. Any length up to n * m works.
+    """
+
+    def __init__(self, shape: list[int], dims: list[int]) -> None:
+        super().__init__()
+        self.rows = nn.Parameter(torch.empty(shape[0], dims[0]))
+        self.columns = nn.Parameter(torch.empty(shape[1], dims[1]))
+
+    def forward(self, length: int) -> Tensor:
+        """Embeddings of positions 0 to L - 1, (L, D)."""
+        n_columns = len(self.columns)
+        n_rows = ceil(length / n_columns)
+        rows = self.rows[:n_rows, None].expand(-1, n_columns, -1)
+        columns = self.columns.expand(n_rows, -1, -1)
+        return torch.cat([rows, columns], dim=-1).flatten(0, 1)[:length]
+
+
+def _nearly_square(length: int) -> list[int]:
+    """Two factors of the length or, where none are near its root, of a little more."""
+    root = isqrt(length)
+    for n_rows in range(root, root // 2, -1):
+        if length % n_rows == 0:
+            return [n_rows, length // n_rows]
+    return [ceil(length / (root + 1)), root + 1]

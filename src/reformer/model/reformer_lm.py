@@ -1,0 +1,80 @@
+"""The whole model: embedding and positions -> residual layers -> LayerNorm over both streams -> logits or losses.
+
+Shapes: B batch, L positions, D d_model, V vocab_size.
+"""
+
+from typing import overload
+
+import torch
+from torch import Tensor, nn
+
+from reformer.model.config import ReformerConfig
+from reformer.model.loss import Head, TokenLosses
+from reformer.model.positions import build_positions
+from reformer.model.residual import ResidualStack
+from reformer.settings import require
+
+__all__ = ["ReformerLM", "TokenLosses"]
+
+
+class ReformerLM(nn.Module):
+    """A Reformer language model or, by its configuration, the Transformer that it is compared with.
+
+    | parameters | at the start |
+    |---|---|
+    | token embedding, positions | normal, standard deviation 0.02 |
+    | matrices | uniform after Glorot |
+    | biases | 0 |
+    | LayerNorm | 1 and 0 |
+    """
+
+    def __init__(self, config: ReformerConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config.vocab_size, config.d_model)
+        self.positions = build_positions(config)
+        self.stack = ResidualStack(config)
+        self.head = Head(config)
+        self.apply(_initialise)
+        for weight in self.positions.parameters():
+            nn.init.normal_(weight, std=0.02)
+
+    @overload
+    def forward(self, inputs: Tensor, targets: None = None, padding_mask: Tensor | None = None) -> Tensor: ...
+    @overload
+    def forward(self, inputs: Tensor, targets: Tensor, padding_mask: Tensor | None = None) -> TokenLosses: ...
+
+    def forward(
+        self, inputs: Tensor, targets: Tensor | None = None, padding_mask: Tensor | None = None
+    ) -> Tensor | TokenLosses:
+        """Predicts each target from the inputs up to its position (from all of them where the model is not causal).
+
+        Args:
+            inputs: tokens, (B, L), any L up to `max_seq_len`.
+            targets: tokens to predict, (B, L): what should follow each input. None asks for the logits instead.
+            padding_mask: (B, L), true at real tokens; None where all are. What comes out elsewhere is without meaning.
+
+        Returns:
+            The losses of the targets, without all logits in memory at once, or the logits, (B, L, V).
+
+        Raises:
+            SettingError: the sequence is longer than the positions reach.
+            RuntimeError: the model is run by DataParallel.
+        """
+        if getattr(self, "_is_replica", False):
+            raise RuntimeError("ReformerLM cannot be run by DataParallel: use DistributedDataParallel")
+        limit = self.config.max_seq_len
+        require(inputs.shape[1] <= limit, "the length of inputs", f"<= max_seq_len = {limit}", inputs.shape[1])
+        x = self.embedding(inputs) + self.positions(inputs.shape[1])
+        y1, y2 = self.stack(x, padding_mask)
+        return self.head(y1, y2) if targets is None else self.head.losses(y1, y2, targets)
+
+
+@torch.no_grad()
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.Embedding):
+        nn.init.normal_(module.weight, std=0.02)

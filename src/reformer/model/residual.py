@@ -1,0 +1,199 @@
+"""The stack of residual layers: reversible (paper section 3), its twin that stores activations, and the ordinary network.
+
+    y1 = x1 + Attention(x2)        y2 = x2 + FeedForward(y1)            (equation 9)
+    x2 = y2 - FeedForward(y1)      x1 = y1 - Attention(x2)              (equation 10)
+
+The reversible backward pass keeps the last layer's output alone. Walking down, it computes each branch a second time, with the
+buckets that the first computation hashed to and the same dropout, and leaves the global random state as it was.
+
+Shapes: B batch, L positions, D d_model.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import get_device_states, set_device_states
+
+from reformer.model.attention import Attention
+from reformer.model.branch import Branch
+from reformer.model.config import ReformerConfig
+from reformer.model.feed_forward import FeedForward
+
+
+class Layer(nn.Module):
+    """The two branches of a layer."""
+
+    def __init__(self, config: ReformerConfig, kind: str) -> None:
+        super().__init__()
+        self.attention = Attention(config, kind)
+        self.feed_forward = FeedForward(config)
+
+
+class ResidualStack(nn.Module):
+    """All layers, on one residual stream or on the reversible pair. The parameters are the same in each case."""
+
+    def __init__(self, config: ReformerConfig) -> None:
+        super().__init__()
+        self.reversible, self.n_streams, self.dropout = config.reversible, config.n_streams, config.dropout
+        self.layers = nn.ModuleList(Layer(config, kind) for kind in config.layer_kinds)
+
+    def branches(self) -> list[Branch]:
+        """Attention and feed-forward of each layer in turn."""
+        return [branch for layer in self.layers for branch in layer.children()]  # type: ignore[misc]
+
+    def forward(self, x: Tensor, padding_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Runs the layers.
+
+        Args:
+            x: input of both streams, (B, L, D).
+            padding_mask: (B, L), true at real tokens.
+
+        Returns:
+            Both streams, (B, L, D) each, in float32 at least; the same one twice where there is only one.
+        """
+        # Low precision is for inside the branches: what is added and taken away again must not lose digits.
+        x = x.to(torch.promote_types(x.dtype, torch.float32))
+        dropout = self.dropout if self.training else 0.0
+        if self.n_streams == 1:
+            for branch in self.branches():
+                x = x + _dropped(branch(x, padding_mask), dropout)
+            return x, x
+        if self.reversible and torch.is_grad_enabled():
+            parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
+            return _Reversible.apply(self.branches(), dropout, padding_mask, x, *parameters)
+        changed, read = x, x
+        for branch in self.branches():
+            changed, read = read, changed + _dropped(branch(read, padding_mask), dropout)
+        return changed, read
+
+
+class _Reversible(torch.autograd.Function):
+    """The pair of streams; keeps their last state, the buckets and, with dropout, the random states."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        branches: Sequence[Branch],
+        dropout: float,
+        padding_mask: Tensor | None,
+        x: Tensor,
+        *parameters: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        ctx.branches, ctx.dropout, ctx.padding_mask, ctx.parameters = branches, dropout, padding_mask, parameters
+        ctx.autocast = _same_autocast(x.device.type)
+        ctx.buckets, ctx.random_states = [], []
+        # Copies in name only: an input must not be an output, nor both outputs the same.
+        changed, read = x.view_as(x), x.view_as(x)
+        for branch in branches:
+            buckets: list[Tensor] = []
+            with ctx.autocast():
+                out = branch(read, padding_mask, buckets)
+            ctx.buckets.append(buckets)
+            ctx.random_states.append(_RandomState(x) if dropout else None)
+            changed, read = read, changed + _dropped(out, dropout)
+        ctx.save_for_backward(changed, read)
+        return changed, read
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        changed, read = ctx.saved_tensors
+        grad_changed, grad_read = (grad.clone() for grad in grads)
+        totals = {parameter: torch.zeros_like(parameter) for parameter in ctx.parameters}
+        for branch, buckets, random_state in zip(
+            reversed(ctx.branches), reversed(ctx.buckets), reversed(ctx.random_states), strict=True
+        ):
+            # The branch read what is now in `changed`, and its output was added to what is now in `read`.
+            noise = None if random_state is None else random_state.replay(partial(_noise, read, ctx.dropout))
+            grad_out = grad_read if noise is None else grad_read * noise
+            with ctx.autocast():
+                out = _replay(branch, changed, grad_out, grad_changed, ctx.padding_mask, buckets, totals)
+            if noise is not None:
+                out = out.mul_(noise)
+            changed, read = read - out, changed
+            grad_changed, grad_read = grad_read, grad_changed
+        return None, None, None, grad_changed + grad_read, *totals.values()
+
+
+def _replay(
+    branch: Branch,
+    x: Tensor,
+    grad_out: Tensor,
+    grad_x: Tensor,
+    padding_mask: Tensor | None,
+    buckets: list[Tensor],
+    totals: dict[Tensor, Tensor],
+) -> Tensor:
+    """Computes a branch again and, piece by piece, its gradient.
+
+    Args:
+        branch: the branch.
+        x: what it read, (B, L, D).
+        grad_out: gradient of its output.
+        grad_x: the gradient of x is added to it.
+        padding_mask: as in the first computation.
+        buckets: those of the first computation.
+        totals: gradients of parameters, added to.
+
+    Returns:
+        Its output, (B, L, D).
+    """
+    out = torch.zeros_like(x)
+    parameters = [parameter for parameter in branch.parameters() if parameter in totals]
+    for part, *sums in zip(*(branch.split(whole) for whole in (x, out, grad_out, grad_x)), strict=True):
+        part_out, part_grad_out, part_grad_x = sums
+        leaf = part.to(branch.norm.weight.dtype).detach().requires_grad_()
+        with torch.enable_grad():
+            for piece in branch.pieces(leaf, padding_mask, buckets):
+                part_out += piece.detach()
+                if not piece.requires_grad:
+                    continue
+                # The pieces share the normalised input: its graph must outlive each of them.
+                grad_piece = part_grad_out.to(piece.dtype)
+                found = torch.autograd.grad(piece, [leaf, *parameters], grad_piece, retain_graph=True)
+                part_grad_x += found[0]
+                for parameter, grad in zip(parameters, found[1:], strict=True):
+                    totals[parameter] += grad
+    return out
+
+
+class _RandomState:
+    """The state of the random generators at the moment of its making."""
+
+    def __init__(self, x: Tensor) -> None:
+        self.cpu = torch.get_rng_state()
+        self.devices, self.states = get_device_states(x)
+        self.device_type = x.device.type
+
+    def replay(self, draw: Callable[[], Tensor]) -> Tensor:
+        """Draws what was drawn then, and leaves the generators as they are."""
+        with torch.random.fork_rng(self.devices, device_type="cuda" if not self.devices else self.device_type):
+            torch.set_rng_state(self.cpu)
+            set_device_states(self.devices, self.states, device_type=self.device_type)
+            return draw()
+
+
+def _dropped(out: Tensor, dropout: float) -> Tensor:
+    return out * _noise(out, dropout) if dropout else out
+
+
+def _noise(like: Tensor, dropout: float) -> Tensor:
+    """What dropout multiplies by: 0, or 1 / (1 - dropout)."""
+    kept = torch.empty(like.shape, dtype=torch.float32, device=like.device).bernoulli_(1 - dropout)
+    return kept.div_(1 - dropout)
+
+
+def _same_autocast(device_type: str) -> Callable[[], AbstractContextManager[None]]:
+    """Brings back, in a backward pass, the automatic casting that is on now."""
+    return partial(
+        torch.autocast,
+        device_type,
+        dtype=torch.get_autocast_dtype(device_type),
+        enabled=torch.is_autocast_enabled(device_type),
+        # A weight that was cast without a graph must not be found again by one who needs its gradient.
+        cache_enabled=False,
+    )
