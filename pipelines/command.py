@@ -72,6 +72,12 @@ def command_line(script: str) -> str:
     return " ".join(["python", f"pipelines/{Path(script).name}", *overrides])
 
 
+def sweep() -> str:
+    """Name of the sweep that this run is part of, if it is."""
+    job = HydraConfig.get()
+    return "" if job.mode == RunMode.RUN else f"sweep_{Path(job.sweep.dir).name}"
+
+
 def _tell(error: Exception, before: str = "") -> None:
     message = in_one_line(error)
     if not message:

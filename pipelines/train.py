@@ -9,7 +9,7 @@ A run that compose has resolved, as `dvc repro` does it:
     python pipelines/train.py --config-dir=data/configs/train --config-name=duplication_lsh-4_reversible_seed-1
 """
 
-from command import command, command_line
+from command import command, command_line, sweep
 from omegaconf import DictConfig
 from schema import run_config
 
@@ -18,6 +18,7 @@ from schema import run_config
 def main(config: DictConfig) -> None:
     """Checks the settings, then trains."""
     run = run_config(config)
+    run.logger.group = run.logger.group or sweep()
     from reformer.training.train import train  # torch loads here, after the check
 
     train(run, command_line(__file__))

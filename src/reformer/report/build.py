@@ -7,6 +7,7 @@ from typing import Any
 
 from reformer.report.claim import NOT_REPRODUCED, NOT_TESTED, REPRODUCED, Judgement, judge
 from reformer.report.claims import CLAIMS, STUDIES
+from reformer.report.curves import write_curves
 from reformer.report.page import Section, render_page, section_of
 from reformer.report.results import Results
 
@@ -34,6 +35,7 @@ def build_report(root: Path, profile: str, runs: list[str], seeds: list[int]) ->
         of_study = [judgement for judgement in judgements if judgement.claim.study == study.id]
         sections.append(section_of(study, of_study, results, folder / "figures"))
     (folder / "index.html").write_text(render_page(results, judgements, sections), encoding="utf-8")
+    write_curves(results, folder / "curves.csv")
     _write_json(folder / "claims.json", claims_as_json(results, judgements))
     _write_json(folder / "metrics.json", metrics(judgements))
 

@@ -1,0 +1,55 @@
+# `make` lists what there is. Everything runs in .venv/, made from requirements.txt by the first target that needs it.
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_ROOT_USER_ACTION := ignore
+INSTALLED := .venv/.installed
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: repro
+repro: $(INSTALLED) ## Run the pipeline of params.yaml: data, training, evaluation, benchmarks, report
+	@dvc repro
+	@python -c 'import json; print("\nreport: data/report/index.html", *json.load(open("data/report/claims.json"))["headlines"], sep="\n  ")'
+
+.PHONY: test
+test: $(INSTALLED) ## Quick tests
+	@pytest
+
+.PHONY: test-all
+test-all: $(INSTALLED) ## All tests, also slow ones and those that need a GPU, where there is one
+	@pytest -m ""
+
+.PHONY: lint
+lint: $(INSTALLED) ## Style and types
+	@ruff check
+	@ruff format --check
+	@mypy
+
+.PHONY: bench
+bench: $(INSTALLED) ## Time and peak memory of a training step, at the sizes of params.yaml's profile
+	@python pipelines/benchmark.py benchmark=speed_by_length
+	@python pipelines/benchmark.py benchmark=memory_by_depth
+
+.PHONY: lock
+lock: ## Write requirements.txt anew from pyproject.toml (needs uv)
+	@uv pip compile -q --universal --python-version 3.11 --extra dev --generate-hashes --no-header \
+	  --no-emit-index-url pyproject.toml -o requirements.txt
+
+.PHONY: clean
+clean: ## Remove the environment and caches; results in data/ stay
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(INSTALLED): requirements.txt pyproject.toml
+	@python=$$(for name in python3 python3.13 python3.12 python3.11; do \
+	  "$$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo "$$name" && break; done) \
+	  || { echo "error: needs Python 3.11, 3.12 or 3.13 in PATH (with venv)" >&2; exit 1; }; \
+	test -x .venv/bin/python || "$$python" -m venv .venv
+	@echo "installing requirements.txt into .venv (some 6 GB with PyTorch; minutes)"
+	@.venv/bin/python -m pip install -q --require-hashes -r requirements.txt
+	@.venv/bin/python -m pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
