@@ -8,7 +8,10 @@ Shapes: B batch, H heads, L positions, D width of a head, C chunk_len, N chunks,
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize, pad, scaled_dot_product_attention
+from torch.nn.functional import pad, scaled_dot_product_attention
+
+# Vectors shorter than this have no direction.
+SHORTEST = 1e-12
 
 
 def full_attention(
@@ -100,4 +103,6 @@ def _visible(places: Tensor, around: Tensor, causal: bool, shared: bool, real: T
 
 
 def _unit(x: Tensor) -> Tensor:
-    return normalize(x, dim=-1, eps=1e-12)
+    """Vectors of length 1; zero, and without a gradient, where there is no direction."""
+    norm = x.norm(dim=-1, keepdim=True)
+    return x / norm.masked_fill(norm < SHORTEST, torch.inf)
