@@ -1,0 +1,29 @@
+"""Optimisers and learning rates."""
+
+from collections.abc import Iterable
+from math import sqrt
+
+from torch import nn
+from torch.optim import Adafactor, Adam, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from reformer.training.config import OptimizerConfig
+
+
+def build_optimizer(config: OptimizerConfig, parameters: Iterable[nn.Parameter]) -> tuple[Optimizer, LambdaLR]:
+    """The optimiser and the schedule of its learning rate, to be moved on at every step."""
+    optimizer: Optimizer
+    if config.name == "adafactor":
+        optimizer = Adafactor(parameters, lr=config.lr, weight_decay=config.weight_decay)
+    else:
+        betas = (config.betas[0], config.betas[1])
+        optimizer = Adam(parameters, lr=config.lr, betas=betas, eps=config.eps, weight_decay=config.weight_decay)
+    return optimizer, LambdaLR(optimizer, lambda step: lr_factor(config, step))
+
+
+def lr_factor(config: OptimizerConfig, step: int) -> float:
+    """What the peak learning rate is multiplied by at a step, counted from 0: a linear warm-up, then the schedule."""
+    at = step + 1
+    if at <= config.warmup_steps or config.schedule == "constant":
+        return min(1.0, at / config.warmup_steps)
+    return sqrt(config.warmup_steps / at)

@@ -1,0 +1,141 @@
+"""One training run, from its settings to its folder."""
+
+import hashlib
+import json
+import logging
+import shutil
+import warnings
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from pytorch_lightning.loggers import Logger
+from safetensors.torch import save_file
+
+from reformer.model.attention_name import attention_name
+from reformer.model.reformer_lm import ReformerLM
+from reformer.training import tracking
+from reformer.training.callbacks import Curve, ShowProgress
+from reformer.training.config import RunConfig
+from reformer.training.data_module import LanguageDataModule
+from reformer.training.environment import environment, peak_bytes
+from reformer.training.lit_module import LitLanguageModel
+
+CHECKPOINTS = Path(".checkpoints")
+"""One folder for each resolved configuration: another configuration can never go on from it."""
+
+
+def train(run: RunConfig, command: str) -> dict[str, Any]:
+    """Trains a network, or goes on where an interrupted run of the very same settings stopped.
+
+    Writes into `<root>/runs/<name>/`: train.json (size and held-out scores), curve.csv (scores by step) and
+    weights.safetensors, the same bytes each time on the same machine; and environment.json (where, when, how fast).
+
+    Args:
+        run: all settings.
+        command: what was typed, for the record.
+
+    Returns:
+        The content of train.json.
+
+    Raises:
+        SettingError: the settings do not fit the prepared data.
+    """
+    _quieten()
+    folder = Path(run.root) / "runs" / run.name
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(run.seed)
+    module = LitLanguageModel(ReformerLM(run.model), run.optimizer, run.seed)
+    data = LanguageDataModule(
+        run.data,
+        Path(run.root) / "processed" / run.data.name,
+        run.seed,
+        run.trainer.accumulate,
+        run.trainer.num_workers,
+    )
+    tokens_per_step = run.data.batch_size * run.trainer.accumulate * run.data.seq_len
+    curve, progress = Curve(tokens_per_step), ShowProgress(run.name, tokens_per_step)
+    checkpoints = CHECKPOINTS / fingerprint(run)
+    checkpoint = ModelCheckpoint(checkpoints, filename="last", every_n_train_steps=run.trainer.val_every)
+    with tracking.tracked(run.logger, run.name, run.data.name, "train", asdict(run)) as logger:
+        trainer = _trainer(run, [curve, progress, checkpoint], logger)
+        last = checkpoints / "last.ckpt"
+        trainer.fit(module, data, ckpt_path=last if last.exists() else None)
+        if curve.last_step < run.trainer.steps:
+            trainer.validate(module, data, verbose=False)
+    summary = _summary(run, module)
+    if trainer.is_global_zero:
+        curve.write(folder / "curve.csv")
+        save_file(module.model.state_dict(), folder / "weights.safetensors")
+        _write_json(folder / "train.json", summary)
+        measured = {
+            "seconds": progress.seconds,
+            "tokens_per_second": progress.tokens_per_second,
+            "peak_bytes": peak_bytes(module.device),
+        }
+        _write_json(folder / "environment.json", environment(module.device, command) | measured)
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    return summary
+
+
+def _trainer(run: RunConfig, callbacks: list[Callback], logger: Logger | None) -> pl.Trainer:
+    settings, steps = run.trainer, run.trainer.steps
+    return pl.Trainer(
+        accelerator=settings.accelerator,
+        devices=settings.devices,
+        num_nodes=settings.num_nodes,
+        strategy=settings.strategy,
+        precision=settings.precision,  # type: ignore[arg-type]
+        max_steps=steps,
+        val_check_interval=min(settings.val_every, steps) * settings.accumulate,
+        check_val_every_n_epoch=None,
+        accumulate_grad_batches=settings.accumulate,
+        gradient_clip_val=run.optimizer.clip_norm or None,
+        log_every_n_steps=settings.log_every,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        enable_model_summary=False,
+        enable_progress_bar=False,
+        logger=logger,
+        callbacks=callbacks,
+    )
+
+
+def fingerprint(run: RunConfig) -> str:
+    """Short hash of all that the trained weights depend on."""
+    settings = {key: value for key, value in asdict(run).items() if key not in ("evaluation", "logger", "name", "root")}
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _summary(run: RunConfig, module: LitLanguageModel) -> dict[str, Any]:
+    steps = run.trainer.steps
+    return {
+        "name": run.name,
+        "data": run.data.name,
+        "attention": attention_name(run.model.attention, run.model.n_hashes),
+        "reversible": run.model.reversible,
+        "shared_qk": run.model.shared_qk,
+        "n_layers": run.model.n_layers,
+        "d_model": run.model.d_model,
+        "n_parameters": sum(parameter.numel() for parameter in module.model.parameters()),
+        "seed": run.seed,
+        "steps": steps,
+        "seq_len": run.data.seq_len,
+        "tokens_seen": steps * run.trainer.accumulate * run.data.batch_size * run.data.seq_len,
+        "val": module.scores["val"],
+    }
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def _quieten() -> None:
+    """Leaves out what the reader of a log cannot act on."""
+    for name in ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    for unactionable in (".*does not have many workers.*", ".*LeafSpec.*is deprecated.*"):
+        warnings.filterwarnings("ignore", unactionable)
