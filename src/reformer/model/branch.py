@@ -42,7 +42,7 @@ class Branch(nn.Module):
         kept = [] if buckets is None else buckets
 
         def whole(part: Tensor) -> Tensor:
-            return reduce(torch.add, self.pieces(part, padding_mask, kept))
+            return reduce(_add, self.pieces(part, padding_mask, kept))
 
         x = x.to(self.norm.weight.dtype)
 
@@ -53,3 +53,8 @@ class Branch(nn.Module):
             return torch.cat([whole(part) for part in parts], dim=1)
         outs = [checkpoint(whole, part, use_reentrant=False, preserve_rng_state=False) for part in parts]
         return torch.cat(outs, dim=1)
+
+
+def _add(x: Tensor, piece: Tensor) -> Tensor:
+    """Sums in float32 at least, as one must who computes the sum again to take it off a stream."""
+    return x.to(torch.promote_types(x.dtype, torch.float32)) + piece
