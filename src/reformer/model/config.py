@@ -92,14 +92,18 @@ class ReformerConfig:
         require_choice("positions", self.positions, POSITION_KINDS)
         if self.axial_pos_shape:
             require(
-                len(self.axial_pos_shape) == 2 and prod(self.axial_pos_shape) >= self.max_seq_len,
+                len(self.axial_pos_shape) == 2
+                and min(self.axial_pos_shape) >= 1
+                and prod(self.axial_pos_shape) >= self.max_seq_len,
                 "axial_pos_shape",
                 f"two factors with a product of at least max_seq_len = {self.max_seq_len}",
                 self.axial_pos_shape,
             )
         if self.axial_pos_dims:
             require(
-                len(self.axial_pos_dims) == 2 and sum(self.axial_pos_dims) == self.d_model,
+                len(self.axial_pos_dims) == 2
+                and min(self.axial_pos_dims) >= 0
+                and sum(self.axial_pos_dims) == self.d_model,
                 "axial_pos_dims",
                 f"two widths that sum to d_model = {self.d_model}",
                 self.axial_pos_dims,
