@@ -17,7 +17,7 @@ class TokenLosses(NamedTuple):
     """What the model makes of each target."""
 
     nll: Tensor
-    """Negative log-likelihood in nats, (B, L) float32."""
+    """Negative log-likelihood in nats, (B, L), in float32 at least."""
     correct: Tensor
     """Whether the target is the likeliest token, (B, L) bool."""
 
@@ -48,6 +48,7 @@ class Head(nn.Module):
         return TokenLosses(*(torch.cat(parts, dim=1) for parts in zip(*losses, strict=True)))
 
     def _chunk_losses(self, y1: Tensor, y2: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        logits = self(y1, y2).float()
+        logits = self(y1, y2)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         nll = cross_entropy(logits.transpose(1, 2), targets, reduction="none")
         return nll, logits.detach().argmax(-1) == targets
