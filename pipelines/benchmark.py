@@ -15,10 +15,11 @@ from schema import typed
 @command
 def main(config: DictConfig) -> None:
     """Checks the settings, then measures."""
-    benchmark = typed(config, "benchmark")
+    benchmark, logger = typed(config, "benchmark"), typed(config, "logger")
     from reformer.evaluation.benchmark import run_benchmark  # torch loads here, after the check
 
-    run_benchmark(benchmark, Path(config.root) / "benchmarks" / f"{benchmark.name}.json", command_line(__file__))
+    path = Path(config.root) / "benchmarks" / f"{benchmark.name}.json"
+    run_benchmark(benchmark, path, command_line(__file__), logger)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,123 @@
+"""Time and memory of training steps along an axis: Figure 5 right, and what reversible layers save (Tables 1 and 3)."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from reformer.evaluation.config import BenchmarkConfig
+from reformer.evaluation.evaluate import with_attention
+from reformer.evaluation.step import Step, measure
+from reformer.training.config import LoggerConfig
+from reformer.training.environment import environment
+from reformer.training.tracking import tracked
+
+Labels = dict[str, Any]
+
+
+def run_benchmark(config: BenchmarkConfig, path: Path, command: str, logger: LoggerConfig) -> dict[str, Any]:
+    """Measures every point of a benchmark and writes them to a file.
+
+    Args:
+        config: what to measure.
+        path: JSON file to write.
+        command: what was typed, for the record.
+        logger: where to log the curves.
+
+    Returns:
+        The content of the file: environment, tokens a step (speed_by_length), and points with their labels and what
+        `measure` gives, or `skipped` with a reason.
+    """
+    device = "cuda" if torch.cuda.is_available() and config.accelerator != "cpu" else "cpu"
+    begin = perf_counter()
+    points = [{**labels, **result} for labels, result in _measured(config, device)]
+    content: dict[str, Any] = {
+        "environment": {**environment(torch.device(device), command), "seconds": perf_counter() - begin}
+    }
+    if config.name == "speed_by_length":
+        content["tokens"] = config.tokens
+    content["points"] = points
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=2) + "\n")
+    _log(config, points, logger)
+    return content
+
+
+def steps(config: BenchmarkConfig, device: str) -> list[tuple[Labels, Step]]:
+    """The steps to measure, each with the labels of its point."""
+    if config.name == "speed_by_length":
+        return [
+            (
+                {"attention": attention, "seq_len": length, "batch_size": config.tokens // length},
+                Step(
+                    replace(with_attention(config.model, attention), max_seq_len=length),
+                    length,
+                    config.tokens // length,
+                    config.repeats,
+                    device,
+                ),
+            )
+            for attention in config.attentions
+            for length in config.lengths
+        ]
+    model = replace(config.model, max_seq_len=config.seq_len)
+    return [
+        (
+            {"reversible": reversible, "n_layers": n_layers, "seq_len": config.seq_len},
+            Step(replace(model, n_layers=n_layers, reversible=reversible), config.seq_len, 1, config.repeats, device),
+        )
+        for reversible in config.reversible
+        for n_layers in config.depths
+    ]
+
+
+def _measured(config: BenchmarkConfig, device: str) -> Iterator[tuple[Labels, dict[str, float | str]]]:
+    """Measures one step after the other, and shows how far it is."""
+    todo = steps(config, device)
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(
+        *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task(config.name, total=len(todo))
+        for number, (labels, step) in enumerate(todo, 1):
+            text = ", ".join(f"{name} {value}" for name, value in labels.items())
+            bar.update(task, description=f"{config.name}: {text}")
+            result = measure(step)
+            bar.advance(task)
+            if not console.is_terminal:
+                print(f"{config.name} {number} of {len(todo)}: {text}: {_in_words(result)}", flush=True)
+            yield labels, result
+
+
+def _in_words(result: dict[str, float | str]) -> str:
+    if "skipped" in result:
+        return f"skipped: {result['skipped']}"
+    return f"{result['seconds_per_step']:.3f} s, {float(result['peak_bytes']) / 1e6:,.0f} MB"
+
+
+def _log(config: BenchmarkConfig, points: list[dict[str, Any]], logger: LoggerConfig) -> None:
+    """Logs a curve for each attention, or kind of residuals, against the axis of the benchmark."""
+    axis = "seq_len" if config.name == "speed_by_length" else "n_layers"
+    with tracked(logger, config.name, "benchmarks", "benchmark", asdict(config)) as wandb_logger:
+        if wandb_logger is None:
+            return
+        run = wandb_logger.experiment
+        run.define_metric(f"{config.name}/{axis}")
+        for point in points:
+            if "skipped" in point:
+                continue
+            curve = point.get("attention") or ("reversible" if point["reversible"] else "ordinary")
+            metrics = {
+                f"{config.name}/{curve}/seconds_per_step": point["seconds_per_step"],
+                f"{config.name}/{curve}/peak_MB": point["peak_bytes"] / 1e6,
+            }
+            for name in metrics:  # an exact name: the logger has claimed all the others for the step
+                run.define_metric(name, step_metric=f"{config.name}/{axis}")
+            run.log({f"{config.name}/{axis}": point[axis], **metrics})
