@@ -91,10 +91,8 @@ def _file(config: DictConfig, script: str, name: str, sections: dict[str, list[s
     defaults: list[Any] = ["/schema/pipeline@_global_"]
     if "data" in sections:
         defaults.append({"/schema/data@data": plain["data"]["kind"]})
-    if "model" in sections:
-        defaults.append({"/logger": "wandb"})
     head = f"# python pipelines/{script}.py --config-dir={plain['root']}/configs/{script} --config-name={name}\n"
-    return head + OmegaConf.to_yaml({"defaults": [*defaults, "/hydra/quiet", "_self_"], **kept})
+    return head + OmegaConf.to_yaml({"defaults": [*defaults, {"/logger": "wandb"}, "/hydra/quiet", "_self_"], **kept})
 
 
 if __name__ == "__main__":

@@ -102,12 +102,13 @@ def name_of(config: DictConfig) -> str:
     usual_profile = _params().get("profile", "cpu")
     profile = config.get("profile", usual_profile)
     resolved = "profile" not in config
-    usual = _usual(config.data.name, profile, resolved)
+    usual = usual_settings(config.data.name, profile, resolved)
     return run_name(_plain(config, resolved), usual, "" if profile == usual_profile else profile)
 
 
 @cache
-def _usual(data: str, profile: str, resolved: bool) -> dict[str, Any]:
+def usual_settings(data: str, profile: str, resolved: bool) -> dict[str, Any]:
+    """What is usual for a data set in a profile."""
     return _plain(compose_usual([f"data={data}", f"profile={profile}"]), resolved)
 
 

@@ -1,0 +1,35 @@
+"""What tests of the pipeline share: its scripts as modules, and as programs."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[1]
+sys.path.insert(0, str(PROJECT / "pipelines"))
+
+Script = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def environment() -> dict[str, str]:
+    """The environment of a shell in which this Python is `python`, and W&B stays off."""
+    here = str(Path(sys.executable).parent)
+    return os.environ | {"PATH": os.pathsep.join([here, os.environ["PATH"]]), "WANDB_MODE": "disabled"}
+
+
+@pytest.fixture
+def script(environment: dict[str, str]) -> Script:
+    """Runs `script("train", "data=photos")` as a program and returns how it ended."""
+
+    def run(name: str, *arguments: str, project: Path = PROJECT) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, f"pipelines/{name}.py", *arguments]
+        source = {"PYTHONPATH": str(project / "src")}
+        return subprocess.run(
+            command, cwd=project, env=environment | source, capture_output=True, text=True, check=False
+        )
+
+    return run

@@ -1,0 +1,354 @@
+"""Every configuration composes; names and settings belong together; a mistake costs a line and no time."""
+
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import schema
+from conftest import PROJECT, Script
+from omegaconf import OmegaConf
+from schema import compose_usual, run_config, typed
+
+from reformer.settings import SettingError
+from reformer.training.config import RunConfig
+from reformer.training.run_name import LONGEST, RunSpec
+
+PARAMS = OmegaConf.load(schema.PARAMS)
+DATA, PROFILES, EXPERIMENTS = (
+    sorted(path.stem for path in (schema.CONF / group).glob("*.yaml")) for group in ("data", "profile", "experiment")
+)
+DATA_SETS = {"duplication": "duplication", "text": PARAMS.text, "images": PARAMS.images}
+LISTED = [f"{data}_{run}" for kind, data in DATA_SETS.items() for run in PARAMS.runs[kind]]
+FEW = """
+runs:
+  duplication:
+  - lsh-2_reversible
+  text:
+  - lsh-4_ordinary
+  images:
+  - lsh-16_reversible
+"""
+FEW_NAMES = ["duplication_lsh-2_reversible", "wikipedia_lsh-4_ordinary", "photos_lsh-16_reversible"]
+
+
+def settled(*overrides: str) -> RunConfig:
+    return run_config(compose_usual(overrides))
+
+
+def again(name: str) -> RunConfig:
+    """The run that a name stands for."""
+    listed, _, seed = name.rpartition("_seed-")
+    return settled(*RunSpec.parse(listed).overrides(), f"seed={seed}")
+
+
+@pytest.fixture
+def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A params.yaml of the test's own."""
+    path = tmp_path / "params.yaml"
+    monkeypatch.setattr(schema, "PARAMS", path)
+    schema.usual_settings.cache_clear()
+    yield path
+    schema.usual_settings.cache_clear()
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of what compose reads, with few runs."""
+    for name in ("conf", "pipelines", "src"):
+        shutil.copytree(PROJECT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    params = (PROJECT / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(params[: params.index("\nruns:")] + FEW)
+    return tmp_path
+
+
+# What composes
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("data", DATA)
+def test_every_profile_fits_every_data_set(data: str, profile: str) -> None:
+    run = settled(f"data={data}", f"profile={profile}")
+    assert run.data.name == data
+    assert run.model.max_seq_len == run.data.seq_len
+    assert run.model.vocab_size == run.data.vocab_size
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_composes_in_every_profile(experiment: str, profile: str) -> None:
+    config = compose_usual([f"experiment={experiment}", f"profile={profile}"])
+    assert run_config(config).trainer.steps >= 1
+    assert typed(config, "benchmark").repeats >= 1
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_says_command_expectation_and_cost(experiment: str) -> None:
+    text = (schema.CONF / "experiment" / f"{experiment}.yaml").read_text()
+    for word in ("# Command:  python pipelines/", "# Expected: ", "# Cost:     "):
+        assert word in text
+
+
+@pytest.mark.parametrize("model", ["reformer", "transformer"])
+@pytest.mark.parametrize("optimizer", ["adam", "adafactor"])
+@pytest.mark.parametrize("trainer", ["default", "ddp"])
+def test_every_choice_composes(model: str, optimizer: str, trainer: str) -> None:
+    run = settled(f"model={model}", f"optimizer={optimizer}", f"trainer={trainer}")
+    assert run.optimizer.name == optimizer
+    assert run.model.reversible == (model == "reformer")
+
+
+def test_the_paper_s_number_of_buckets_follows_from_its_chunks() -> None:
+    for data, n_buckets in (("enwik8", 1024), ("imagenet64", 192)):
+        run = settled("profile=paper", f"data={data}")
+        assert 2 * (run.data.seq_len // run.model.chunk_len) == n_buckets
+
+
+def test_conf_gives_way_to_params_to_the_experiment_to_the_command_line(params: Path) -> None:
+    params.write_text("profile: cpu-long\nmodel: {n_hashes: 16, attention: [full]}\ntrainer: {steps_scale: 0.25}\n")
+    profile = OmegaConf.load(schema.CONF / "profile" / "cpu-long" / "photos.yaml")
+    config = compose_usual(["experiment=hash_rounds"])  # sets the attention, not the rounds
+    assert (config.profile, config.data.seq_len) == ("cpu-long", profile.data.seq_len)
+    assert (config.model.n_hashes, list(config.model.attention)) == (16, ["lsh"])
+    assert config.trainer.steps_scale == 0.25
+    config = compose_usual(["experiment=hash_rounds", "profile=cpu", "model.n_hashes=3", "data=duplication"])
+    assert (config.profile, config.model.n_hashes, config.data.name) == ("cpu", 3, "duplication")
+
+
+# Names
+
+
+@pytest.mark.parametrize("listed", LISTED)
+def test_the_runs_of_params_are_named_by_what_they_are(listed: str) -> None:
+    run = again(f"{listed}_seed-3")
+    assert run.name == f"{listed}_seed-3"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "name"),
+    [
+        ("data=photos model.n_hashes=8", "photos_lsh-8_reversible_seed-1"),
+        ("data=photos model=transformer seed=4", "photos_full_ordinary_separate-qk_seed-4"),
+        ("data=wikipedia model.reversible=false", "wikipedia_lsh-4_ordinary_n-streams-2_seed-1"),
+        ("optimizer.lr=3e-4 model.dropout=0.1", "wikipedia_lsh-4_reversible_dropout-0.1_lr-0.0003_seed-1"),
+        ("model.attention=[local,local,lsh,local]", "wikipedia_local-local-lsh-4-local_reversible_seed-1"),
+        ("model.n_layers=12 residuals=ordinary", "wikipedia_lsh-4_ordinary_layers-12_seed-1"),
+        ("optimizer.betas=[0.5,0.75]", "wikipedia_lsh-4_reversible_betas-0.5+0.75_seed-1"),
+        ("profile=paper data=enwik8", "enwik8_lsh-2_reversible_profile-paper_seed-1"),
+        (
+            "data.seq_len=1024 model.positions=learned",
+            "wikipedia_lsh-4_reversible_seq-len-1024_positions-learned_seed-1",
+        ),
+        ("trainer.accelerator=cpu logger.mode=disabled root=elsewhere", "wikipedia_lsh-4_reversible_seed-1"),
+    ],
+)
+def test_a_name_says_what_differs_and_leads_back_to_it(overrides: str, name: str) -> None:
+    run = settled("data=wikipedia", *overrides.split())
+    assert run.name == name
+    back = again(name)
+    assert back.name == name
+    assert (back.data, back.model, back.optimizer) == (run.data, run.model, run.optimizer)
+
+
+def test_two_runs_that_differ_never_share_a_name_however_long_the_difference() -> None:
+    long = [f"model.{key}={value}" for key, value in {"d_model": 96, "d_ff": 80, "n_heads": 6, "d_head": 24}.items()]
+    long += [
+        "optimizer.schedule=constant",
+        "optimizer.weight_decay=0.01",
+        "trainer.max_steps=123",
+        "model.causal=false",
+    ]
+    names = {settled("data=wikipedia", *long, f"model.chunk_len={length}").name for length in (8, 16)}
+    assert len(names) == 2
+    assert all(len(name) < LONGEST + 20 for name in names)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("photos-full", "runs must be named <data>_<attention>_"),
+        ("photos_lsh-0_reversible", r"the attention of run photos_lsh-0 must be full, local, off, lsh-N"),
+        ("photos_lsh-2-lsh-4_reversible", r"the attention of run photos_lsh-2-lsh-4 must be"),
+        ("photos_full_reversible_speed-3", "each further part of a run's name must be <setting>-<value>"),
+    ],
+)
+def test_a_name_that_is_none_is_refused(name: str, message: str) -> None:
+    with pytest.raises(SettingError, match=message):
+        RunSpec.parse(name).overrides()
+
+
+# Mistakes
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("model.n_hashs=2", "error: there is no setting model.n_hashs, did you mean n_hashes? (model: vocab_size, "),
+        ("modle=x", "error: there is no setting modle, did you mean model? (there are: data, model, "),
+        ("+model.foo=2", "error: there is no setting model.foo (model: vocab_size, "),
+        ("data=photos data.split=[1]", "error: there is no setting data.split"),
+        ("model.n_hashes=two", "error: model.n_hashes must be a whole number: Value 'two' "),
+        ("model.causal=maybe", "error: model.causal must be true or false: Value 'maybe' "),
+        ("optimizer.lr=", "error: optimizer.lr must be a number: "),
+        ("model.attention=lsh", "error: model.attention must be a list, as [a,b]: "),
+        ("model.n_hashes=0", "error: model.n_hashes must be >= 1, got 0"),
+        ("data=photos data.side=32", "error: data.seq_len must be side * side * 3 = 3072, got 768"),
+        ("model.max_seq_len=7", "error: model.max_seq_len must be >= data.seq_len = "),
+        ("evaluation.attention=[lhs-4]", "error: evaluation.attention must be full, local, off, lsh-N"),
+        ("model=nope", "error: model=nope is no choice: model must be one of reformer, transformer"),
+        ("profile=nope", "error: profile=nope is no choice: profile must be one of cpu, cpu-long, paper"),
+        ("experiment=nope", "error: experiment=nope is no choice: experiment must be one of duplication, "),
+        ("model.n_hashes", "error: Error parsing override 'model.n_hashes' missing EQUAL"),
+        ("--config-name=nope", "error: Cannot find primary config 'nope'"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line_before_torch_loads(script: Script, arguments: str, said: str) -> None:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    done = script("train", *arguments.split())
+    seconds = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
+    assert done.returncode == 1
+    assert done.stderr.startswith(said)
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+    assert seconds < 2
+
+
+def test_a_mistake_in_a_file_names_the_file(copy: Path, script: Script) -> None:
+    (copy / "params.yaml").write_text((copy / "params.yaml").read_text() + "optimizer:\n  lrr: 1\n")
+    assert script("compose", project=copy).stderr.startswith(
+        "error: params.yaml: there is no setting optimizer.lrr, did "
+    )
+    profile = copy / "conf" / "profile" / "cpu.yaml"
+    profile.write_text(profile.read_text().replace("dropout", "drop_out"))
+    assert script("compose", project=copy).stderr.startswith(
+        "error: conf/profile/cpu.yaml: there is no setting model.drop"
+    )
+
+
+def test_data_that_is_missing_is_told_in_one_line(script: Script, tmp_path: Path) -> None:
+    done = script("prepare", "data=enwik8", f"root={tmp_path}")
+    assert done.stderr == f"error: {tmp_path}/raw/enwik8/enwik8.zip is missing: run the download stage first\n"
+    assert done.returncode == 1
+    done = script("download", "data=enwik8", f"root={tmp_path}", "data.source=/nowhere")
+    assert done.stderr.startswith("error: data.source=/nowhere holds no enwik8.zip of 36,445,475 bytes")
+    assert done.stderr.count("\n") == 1
+
+
+def test_help_says_what_the_script_does_and_what_can_be_chosen(script: Script) -> None:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    done = script("train", "--help")
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < 2
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Trains one network")
+    assert "model       reformer, transformer" in done.stdout
+    assert done.stdout.count("    python pipelines/train.py") >= 3
+
+
+@pytest.mark.parametrize("name", ["download", "prepare", "compose", "train", "evaluate", "benchmark", "report"])
+def test_every_script_has_help(script: Script, name: str) -> None:
+    done = script(name, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"python pipelines/{name}.py" in done.stdout
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_is_told_in_one_line_and_by_the_exit_status(tmp_path: Path, number: int, status: int) -> None:
+    program = tmp_path / "wait.py"
+    stop = {signal.SIGINT: "KeyboardInterrupt", signal.SIGTERM: "SIGTERMException"}[signal.Signals(number)]
+    program.write_text(
+        f"import sys; sys.path.insert(0, {str(PROJECT / 'pipelines')!r})\n"
+        "from command import command\n"
+        "class SIGTERMException(SystemExit): pass\n"  # Lightning's: it would exit with status 0
+        "@command\n"
+        f"def main(config): raise {stop}\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == status
+    assert done.stderr in ("interrupted\n", "terminated\n")
+
+
+# Resolved files
+
+
+def test_compose_writes_the_same_bytes_and_changes_only_what_a_setting_touches(copy: Path, script: Script) -> None:
+    def composed() -> dict[str, str]:
+        done = script("compose", project=copy)
+        assert (done.returncode, done.stderr) == (0, "")
+        return {
+            str(path.relative_to(copy / "data/configs")): path.read_text() for path in copy.rglob("configs/*/*.yaml")
+        }
+
+    first = composed()
+    assert set(first) >= {f"{script}/{listed}_seed-1.yaml" for listed in FEW_NAMES for script in ("train", "evaluate")}
+    times = {path: path.stat().st_mtime_ns for path in copy.rglob("configs/*/*.yaml")}
+    time.sleep(0.01)
+    assert composed() == first
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+
+    def touched(path: str, old: str, new: str) -> set[str]:
+        """Names of the files that are not as they were, after a change that is taken back again."""
+        file = copy / path
+        before = file.read_text()
+        assert old in before
+        file.write_text(before.replace(old, new, 1))
+        after = composed()
+        file.write_text(before)
+        return {name for name in first.keys() | after.keys() if first.get(name) != after.get(name)}
+
+    of_text = {
+        f"{stage}/{name}_seed-1.yaml" for stage in ("train", "evaluate") for name in FEW_NAMES if "wikipedia" in name
+    }
+    assert touched("conf/profile/cpu/wikipedia.yaml", "d_ff: ", "d_ff: 1") == of_text
+    of_copy = {f"evaluate/{name}_seed-1.yaml" for name in FEW_NAMES if "duplication" in name}
+    assert touched("conf/evaluation/table_2.yaml", "lsh-8", "lsh-9") == of_copy
+    assert touched("conf/logger/wandb.yaml", "project: reformer", "project: other") == set()
+    assert touched("conf/data/wikipedia.yaml", "size: 1", "size: 2") == {
+        "download/wikipedia.yaml",
+        "prepare/wikipedia.yaml",
+    }
+    new = {f"{stage}/photos_lsh-32_reversible_seed-1.yaml" for stage in ("train", "evaluate")}
+    assert touched("params.yaml", "  - lsh-16_reversible", "  - lsh-16_reversible\n  - lsh-32_reversible") == new
+
+
+def test_a_resolved_run_is_started_from_its_file_and_can_be_changed(copy: Path, script: Script) -> None:
+    assert script("compose", project=copy).returncode == 0
+    name = f"{FEW_NAMES[0]}_seed-1"
+    of_file = ["--config-dir=data/configs/train", f"--config-name={name}"]
+    shown = script("train", *of_file, "optimizer.lr=0.125", "--cfg=job", project=copy)
+    assert "lr: 0.125" in shown.stdout
+    done = script("train", *of_file, "model.n_hashs=3", project=copy)
+    assert done.stderr.startswith("error: there is no setting model.n_hashs, did you mean n_hashes?")
+    assert sorted(path.name for path in copy.iterdir()) == ["conf", "data", "params.yaml", "pipelines", "src"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("- lsh-2_reversible", "- lsh-2_reversibl", "error: runs must be named <data>_<attention>_"),
+        (
+            "- lsh-2_reversible",
+            "- lsh-2_reversible_layers-1",
+            "error: runs.duplication: duplication_lsh-2_reversible_l",
+        ),
+        ("text: wikipedia", "text: photos", "error: text must be a data set of text, got 'photos'"),
+        ("profile: cpu", "profile: gpu", "error: profile=gpu is no choice: profile must be one of cpu, "),
+        (
+            "\n  duplication:",
+            "\n  duplicaton:",
+            "error: params.yaml: there is no setting runs.duplicaton, did you mean dupl",
+        ),
+        ("steps_scale: 1.0", "steps_scale: 0", "error: trainer.steps_scale must be > 0, got 0.0"),
+    ],
+)
+def test_a_mistake_in_params_is_told_by_compose(copy: Path, script: Script, old: str, new: str, said: str) -> None:
+    params = copy / "params.yaml"
+    params.write_text(params.read_text().replace(old, new, 1))
+    done = script("compose", project=copy)
+    assert done.stderr.startswith(said)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
