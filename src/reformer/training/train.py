@@ -59,11 +59,12 @@ def train(run: RunConfig, command: str) -> dict[str, Any]:
     tokens_per_step = run.data.batch_size * run.trainer.accumulate * run.data.seq_len
     curve, progress = Curve(tokens_per_step), ShowProgress(run.name, tokens_per_step)
     checkpoints = CHECKPOINTS / fingerprint(run)
-    checkpoint = ModelCheckpoint(checkpoints, filename="last", every_n_train_steps=run.trainer.val_every)
+    # After a look at the held-out split, so that its scores are in the checkpoint too.
+    checkpoint = ModelCheckpoint(checkpoints, filename="last", every_n_epochs=1, save_on_train_epoch_end=False)
     with tracking.tracked(run.logger, run.name, run.data.name, "train", asdict(run)) as logger:
         trainer = _trainer(run, [curve, progress, checkpoint], logger)
         last = checkpoints / "last.ckpt"
-        trainer.fit(module, data, ckpt_path=last if last.exists() else None)
+        trainer.fit(module, data, ckpt_path=last if last.exists() else None, weights_only=True)
         if curve.last_step < run.trainer.steps:
             trainer.validate(module, data, verbose=False)
     summary = _summary(run, module)
@@ -137,5 +138,5 @@ def _quieten() -> None:
     """Leaves out what the reader of a log cannot act on."""
     for name in ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    for unactionable in (".*does not have many workers.*", ".*LeafSpec.*is deprecated.*"):
-        warnings.filterwarnings("ignore", unactionable)
+    for unactionable in ("does not have many workers", "LeafSpec.*is deprecated", "Checkpoint directory .* not empty"):
+        warnings.filterwarnings("ignore", f".*{unactionable}")

@@ -1,0 +1,177 @@
+"""Whole runs at tiny size: the same each time, the same after an interruption, logged, and never lost to W&B."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import wandb
+from pytorch_lightning.callbacks import Callback
+
+from reformer.data.config import DuplicationConfig
+from reformer.model.config import ReformerConfig
+from reformer.training import tracking, train
+from reformer.training.config import LoggerConfig, OptimizerConfig, RunConfig, TrainerConfig
+
+FILES = ("train.json", "curve.csv", "weights.safetensors")
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("WANDB_MODE", "WANDB_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "wandb-config"))
+
+
+def tiny_run(root: str, mode: str = "disabled", **trainer: object) -> RunConfig:
+    return RunConfig(
+        data=DuplicationConfig(name="duplication", seq_len=12, batch_size=3, eval_sequences=5),
+        model=ReformerConfig(
+            128, 12, n_layers=2, d_model=8, d_ff=10, n_heads=2, d_head=5, n_hashes=2, chunk_len=4, dropout=0.1
+        ),
+        optimizer=OptimizerConfig(warmup_steps=2),
+        trainer=TrainerConfig(**{"max_steps": 5, "val_every": 2, "log_every": 1, "accelerator": "cpu"} | trainer),  # type: ignore[arg-type]
+        logger=LoggerConfig(mode=mode),
+        seed=7,
+        name="tiny",
+        root=root,
+    )
+
+
+def contents(root: str) -> dict[str, bytes]:
+    return {name: (Path(root) / "runs" / "tiny" / name).read_bytes() for name in FILES}
+
+
+def test_two_runs_of_the_same_settings_are_the_same_to_the_bit():
+    for root in ("one", "two"):
+        train.train(tiny_run(root), "a command")
+        torch.rand(3)  # what the program drew before does not matter
+    assert contents("one") == contents("two")
+
+
+def test_another_seed_gives_other_weights():
+    run = tiny_run("one")
+    train.train(run, "")
+    run.root, run.seed = "two", 8
+    train.train(run, "")
+    assert contents("one")["weights.safetensors"] != contents("two")["weights.safetensors"]
+
+
+def test_how_often_held_out_data_is_looked_at_changes_nothing_of_the_training():
+    for root, every in (("one", 2), ("two", 5)):
+        train.train(tiny_run(root, val_every=every), "")
+    assert contents("one")["weights.safetensors"] == contents("two")["weights.safetensors"]
+
+
+class Stop(Callback):
+    def on_train_batch_end(self, trainer, *_):
+        if trainer.global_step == 3:
+            raise OSError("the machine went away")
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_run_that_was_interrupted_ends_as_if_it_had_not_been(monkeypatch, accumulate):
+    train.train(tiny_run("whole", accumulate=accumulate), "")
+    build = train._trainer
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "_trainer", lambda run, callbacks, logger: build(run, [*callbacks, Stop()], logger))
+        with pytest.raises(OSError, match="went away"):
+            train.train(tiny_run("cut", accumulate=accumulate), "")
+    assert list(Path(".checkpoints").glob("*/last.ckpt"))
+    train.train(tiny_run("cut", accumulate=accumulate), "")
+    assert contents("cut") == contents("whole")
+    assert not list(Path(".checkpoints").iterdir())
+
+
+def test_other_settings_never_go_on_from_a_checkpoint():
+    run = tiny_run("data")
+    before = train.fingerprint(run)
+    run.logger.mode, run.evaluation.attention, run.root = "offline", ["full"], "elsewhere"
+    assert train.fingerprint(run) == before
+    run.optimizer.lr = 0.5
+    assert train.fingerprint(run) != before
+
+
+def test_the_curve_ends_at_the_last_step_with_the_scores_of_the_summary():
+    summary = train.train(tiny_run("data"), "")
+    header, *rows = contents("data")["curve.csv"].decode().splitlines()
+    assert header == "step,tokens,split,loss,bits_per_dim,accuracy"
+    assert [row.split(",")[:3] for row in rows if ",val," in row] == [
+        ["2", "72", "val"],
+        ["4", "144", "val"],
+        ["5", "180", "val"],
+    ]
+    assert float(rows[-1].split(",")[4]) == summary["val"]["bits_per_dim"]
+
+
+def test_the_environment_says_where_and_how_fast():
+    train.train(tiny_run("data"), "python pipelines/train.py x=1")
+    found = json.loads(Path("data/runs/tiny/environment.json").read_text())
+    assert found["command"] == "python pipelines/train.py x=1"
+    assert found["tokens_per_second"] > 0
+    assert found["peak_bytes"] > 1e7
+    assert found["torch"] == torch.__version__
+
+
+def records(folder: Path) -> list[dict]:
+    executable = Path(sys.executable).with_name("wandb")
+    out = subprocess.run([executable, "leet", "inspect", "--json", folder], capture_output=True, text=True, check=True)
+    return [json.loads(line) for line in out.stdout.splitlines()]
+
+
+def test_without_a_key_a_run_is_logged_offline_and_says_how_to_look_at_it(capfd):
+    train.train(tiny_run("data", "auto"), "")
+    (folder,) = Path("wandb").glob("offline-run-*")
+    out, err = capfd.readouterr()
+    assert out.splitlines()[0] == (
+        f"wandb: offline; look with `wandb leet run {folder}`, upload with `wandb sync {folder}`"
+    )
+    assert err == ""
+    text = json.dumps(records(folder))
+    for name in ("train/loss", "val/bits_per_dim", "val/accuracy", "train/tokens_per_second", "train/peak_memory_MB"):
+        assert name in text
+
+
+@pytest.mark.parametrize("error", [wandb.errors.CommError, wandb.errors.AuthenticationError, wandb.errors.UsageError])
+def test_a_network_that_fails_at_the_start_does_not_cost_the_run(monkeypatch, capfd, error):
+    begin = wandb.init
+
+    def init(mode, **options):
+        if mode == "online":
+            raise error("no such host\nsecond line")
+        return begin(mode=mode, **options)
+
+    monkeypatch.setattr(wandb, "init", init)
+    with tracking.tracked(LoggerConfig(mode="online"), "a name", "a group", "train", {}) as logger:
+        assert logger is not None
+    assert capfd.readouterr().out.startswith("wandb: no such host: this run is logged offline\nwandb: offline;")
+
+
+def test_a_run_that_fails_ends_its_wandb_run_as_failed():
+    with pytest.raises(KeyError), tracking.tracked(LoggerConfig(mode="offline"), "a", "b", "train", {}):
+        raise KeyError
+    assert wandb.run is None
+
+
+@pytest.mark.slow
+def test_two_devices_train_and_score_like_one(tmp_path):
+    """In a process of its own: Lightning starts the second by running the same script again."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from test_train import tiny_run\nfrom reformer.training import train\n"
+        "if __name__ == '__main__':\n"
+        "    run = tiny_run(sys.argv[1], devices=int(sys.argv[2]), strategy=sys.argv[3])\n"
+        "    run.data.batch_size, run.model.dropout, run.model.attention = 4, 0.0, ['full']\n"
+        "    train.train(run, '')\n"
+    )
+    for root, devices, strategy in (("one", "1", "auto"), ("two", "2", "ddp")):
+        subprocess.run([sys.executable, script, root, devices, strategy], check=True, timeout=300)
+    curves = [Path(root, "runs/tiny/curve.csv").read_text().splitlines()[1:] for root in ("one", "two")]
+    assert len(curves[0]) == len(curves[1])
+    for one, two in zip(*curves, strict=True):
+        assert float(one.split(",")[4]) == pytest.approx(float(two.split(",")[4]), abs=1e-5)
