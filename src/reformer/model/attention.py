@@ -38,18 +38,24 @@ class Attention(Branch):
         n_heads, width = self.config.n_heads, self.config.d_head
         n_at_a_time = max(1, min(n_heads, PIECE_SIZE // (x.shape[0] * x.shape[1] * width)))
         for piece, first in enumerate(range(0, n_heads, n_at_a_time)):
-            columns = slice(first * width, min(first + n_at_a_time, n_heads) * width)
+            heads = slice(first * width, min(first + n_at_a_time, n_heads) * width)
+            yield self._piece(normed, heads, padding_mask, buckets, piece)
 
-            def project(matrix: nn.Linear, columns: slice = columns) -> Tensor:
-                """(B, L, D) -> (B, heads of the piece, L, W)."""
-                return linear(normed, matrix.weight[columns]).unflatten(-1, (-1, width)).transpose(1, 2)
+    def _piece(
+        self, normed: Tensor, heads: slice, padding_mask: Tensor | None, buckets: list[Tensor], piece: int
+    ) -> Tensor:
+        """What some heads add, (B, L, D); a function of its own, so that nothing outlives it but what its gradient needs."""
 
-            q, v = project(self.to_q), project(self.to_v)
-            k = None if self.to_k is None else project(self.to_k)
-            if self.kind == "lsh" and piece == len(buckets):
-                buckets.append(self._hash(q))
-            out = self._attend(q, k, v, padding_mask, buckets[piece] if self.kind == "lsh" else None)
-            yield linear(out.transpose(1, 2).flatten(2), self.to_out.weight[:, columns])
+        def project(matrix: nn.Linear) -> Tensor:
+            """(B, L, D) -> (B, heads of the piece, L, W)."""
+            return linear(normed, matrix.weight[heads]).unflatten(-1, (-1, self.config.d_head)).transpose(1, 2)
+
+        q, v = project(self.to_q), project(self.to_v)
+        k = None if self.to_k is None else project(self.to_k)
+        if self.kind == "lsh" and piece == len(buckets):
+            buckets.append(self._hash(q))
+        out = self._attend(q, k, v, padding_mask, buckets[piece] if self.kind == "lsh" else None)
+        return linear(out.transpose(1, 2).flatten(2), self.to_out.weight[:, heads])
 
     def _hash(self, q: Tensor) -> Tensor:
         n_buckets = self.config.n_buckets or count_buckets(q.shape[2], self.config.chunk_len)

@@ -85,28 +85,32 @@ class _Reversible(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         ctx.branches, ctx.dropout, ctx.padding_mask, ctx.parameters = branches, dropout, padding_mask, parameters
         ctx.autocast = _same_autocast(x.device.type)
-        ctx.buckets, ctx.random_states = [], []
+        ctx.n_pieces, ctx.random_states = [], []
+        kept: list[Tensor] = []
         # Copies in name only: an input must not be an output, nor both outputs the same.
         changed, read = x.view_as(x), x.view_as(x)
         for branch in branches:
             buckets: list[Tensor] = []
             with ctx.autocast():
                 out = branch(read, padding_mask, buckets)
-            ctx.buckets.append(buckets)
+            ctx.n_pieces.append(len(buckets))
+            kept += buckets
             ctx.random_states.append(_RandomState(x) if dropout else None)
             changed, read = read, changed + _dropped(out, dropout)
-        ctx.save_for_backward(changed, read)
+        ctx.save_for_backward(changed, read, *kept)
         return changed, read
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        changed, read = ctx.saved_tensors
+        changed, read, *kept = ctx.saved_tensors
         grad_changed, grad_read = (grad.clone() for grad in grads)
         totals = {parameter: torch.zeros_like(parameter) for parameter in ctx.parameters}
-        for branch, buckets, random_state in zip(
-            reversed(ctx.branches), reversed(ctx.buckets), reversed(ctx.random_states), strict=True
+        for branch, n_pieces, random_state in zip(
+            reversed(ctx.branches), reversed(ctx.n_pieces), reversed(ctx.random_states), strict=True
         ):
+            first = len(kept) - n_pieces
+            kept, buckets = kept[:first], kept[first:]
             # The branch read what is now in `changed`, and its output was added to what is now in `read`.
             noise = None if random_state is None else random_state.replay(partial(_noise, read, ctx.dropout))
             grad_out = grad_read if noise is None else grad_read * noise
@@ -158,6 +162,8 @@ def _replay(
                 part_grad_x += found[0]
                 for parameter, grad in zip(parameters, found[1:], strict=True):
                     totals[parameter] += grad
+                # Else they and their graph would last until the next piece is computed.
+                del piece, grad_piece, found
     return out
 
 

@@ -1,0 +1,53 @@
+"""Counts the bytes of tensors that are alive: the same on every machine, whatever the allocator or other processes do."""
+
+import weakref
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+
+class LiveBytes(TorchDispatchMode):
+    """Sums up the storages made by operators within the context, each until it is freed.
+
+    Attributes:
+        now: bytes alive.
+        peak: the most there were.
+    """
+
+    def __init__(self, aside: Iterable[Tensor] = ()) -> None:
+        """Begins with nothing.
+
+        Args:
+            aside: parameters. What has exactly as many bytes as one of them is taken for its gradient, and not counted.
+        """
+        super().__init__()
+        self.now = self.peak = 0
+        self._aside: Collection[int] = {x.nbytes for x in aside}
+        self._seen: set[int] = set()
+
+    def __torch_dispatch__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        given = {x.untyped_storage()._cdata for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)}
+        for x in tree_leaves(result):
+            if isinstance(x, Tensor) and x.untyped_storage()._cdata not in given:
+                self._count(x.untyped_storage())
+        return result
+
+    def _count(self, storage: torch.UntypedStorage) -> None:
+        name, size = storage._cdata, storage.nbytes()
+        if name in self._seen or size in self._aside:
+            return
+        self._seen.add(name)
+        self.now += size
+        self.peak = max(self.peak, self.now)
+        weakref.finalize(storage, self._free, name, size)
+
+    def _free(self, name: int, size: int) -> None:
+        self._seen.discard(name)
+        self.now -= size
