@@ -1,0 +1,214 @@
+"""The whole graph, from the published files to the report, at a size of seconds, in a copy of this project."""
+
+import ast
+import hashlib
+import json
+import shutil
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from conftest import PROJECT
+from PIL import Image
+
+STEPS = {"trainer": {"max_steps": 3, "val_every": 2}}
+MODEL = {"n_layers": 1, "d_model": 12, "d_ff": 20, "n_heads": 2, "d_head": 6, "chunk_len": 4}
+SIZES: dict[str, dict[str, Any]] = {
+    "duplication": {"data": {"seq_len": 16, "batch_size": 2, "eval_sequences": 3}},
+    "wikipedia": {"data": {"seq_len": 32, "batch_size": 2}},
+    "photos": {"data": {"side": 8, "seq_len": 192, "batch_size": 2, "eval_tokens": 384}},
+    "speed_by_length": {"benchmark": {"tokens": 32, "lengths": [16, 32], "attentions": ["lsh-2"], "model": MODEL}},
+    "memory_by_depth": {"benchmark": {"depths": [2], "seq_len": 16, "model": MODEL}},
+}
+PARAMS = {
+    "profile": "tiny",
+    "text": "wikipedia",
+    "images": "photos",
+    "trainer": {"steps_scale": 1.0},
+    "seeds": [1],
+    "runs": {
+        "duplication": ["lsh-2_reversible"],
+        "text": ["lsh-2_reversible", "lsh-2_ordinary"],
+        "images": ["full_reversible"],
+    },
+}
+N_STAGES = 1 + 2 + 2 + 4 + 4 + 2 + 1
+
+
+def write_yaml(path: Path, content: Any, head: str = "") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(head + yaml.safe_dump(content, sort_keys=False))
+
+
+def published(path: Path) -> dict[str, Any]:
+    return {"name": path.name, "size": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+
+
+def bring_data(project: Path) -> None:
+    """Puts a small text and small photos where files brought by hand are looked for, in place of the published ones."""
+    rng = np.random.default_rng(5)
+    text = project / "data" / "raw" / "wikipedia" / "wikipedia.xml"
+    text.parent.mkdir(parents=True)
+    text.write_bytes((256 * rng.random(3001) ** 3).astype(np.uint8).tobytes())
+    entry = published(text)
+    file = {**entry, **{f"unpacked_{key}": value for key, value in entry.items()}}
+    _replace_files(project / "conf" / "data" / "wikipedia.yaml", [file])
+    photos = []
+    for split in ("train", "val", "test"):
+        photo = project / "data" / "raw" / "photos" / f"{split}.png"
+        photo.parent.mkdir(exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (256, 256, 3)).astype(np.uint8)).save(photo)
+        photos.append({**published(photo), "split": split})
+    _replace_files(
+        project / "conf" / "data" / "photos.yaml", photos, n_images=dict.fromkeys(("train", "val", "test"), 59)
+    )
+
+
+def _replace_files(path: Path, files: list[dict[str, Any]], **settings: Any) -> None:
+    write_yaml(path, {**yaml.safe_load(path.read_text()), "files": files, **settings})
+
+
+class Project:
+    """A copy of this project under git, in a folder with a space in its name, and dvc in it."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self.folder, self.environment = folder, environment
+        listed = self._git("ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=PROJECT)
+        for name in filter(None, listed.split("\0")):
+            if (PROJECT / name).is_file() and name != "dvc.lock":
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(PROJECT / name, folder / name)
+        bring_data(folder)
+        for name, content in SIZES.items():
+            size = content if name.endswith(("length", "depth")) else {**content, **STEPS, "model": MODEL}
+            write_yaml(folder / "conf" / "profile" / "tiny" / f"{name}.yaml", size, "# @package _global_\n")
+        write_yaml(folder / "conf" / "profile" / "tiny.yaml", {"profile": "tiny"}, "# @package _global_\n")
+        write_yaml(folder / "params.yaml", PARAMS)
+        self._git("init", "-q")
+        self._git("add", "-A")
+        self._git("-c", "user.name=t", "-c", "user.email=t@t", "commit", "-q", "-m", "all")
+
+    def _git(self, *arguments: str, cwd: Path | None = None) -> str:
+        command = ["git", *arguments]
+        return subprocess.run(command, cwd=cwd or self.folder, capture_output=True, text=True, check=True).stdout
+
+    def changed(self) -> list[str]:
+        """What git sees that is not committed."""
+        return self._git("status", "--porcelain").splitlines()
+
+    def dvc(self, *arguments: str) -> str:
+        """Output of a dvc command, which must succeed."""
+        done = subprocess.run(
+            ["dvc", *arguments], cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def repro(self) -> list[str]:
+        """Names of the stages that ran."""
+        return [line.split("'")[1] for line in self.dvc("repro").splitlines() if line.startswith("Running stage")]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("a folder")
+
+
+def test_the_graph_runs_whole_then_reruns_exactly_what_changed(project: Path, environment: dict[str, str]) -> None:
+    here = Project(project, environment)
+    ran = here.repro()
+    assert len(ran) == N_STAGES
+    report = project / "data" / "report"
+    claims = json.loads((report / "claims.json").read_text())
+    assert (claims["profile"], len(claims["headlines"])) == ("tiny", 3)
+    assert "<html" in (report / "index.html").read_text()
+    assert here.changed() == ["?? dvc.lock"]
+
+    assert "up to date" in here.dvc("status")
+    assert here.repro() == []
+
+    params = project / "params.yaml"
+    params.write_text(params.read_text().replace("  - lsh-2_ordinary\n", "  - lsh-2_ordinary\n  - lsh-3_ordinary\n"))
+    new = "lsh-3_ordinary-1"
+    assert here.repro() == ["compose", f"train_text@{new}", f"evaluate_text@{new}", "report"]
+    size = project / "conf" / "profile" / "tiny" / "duplication.yaml"
+    size.write_text(size.read_text().replace("d_ff: 20", "d_ff: 28"))
+    of_copy = "duplication@lsh-2_reversible-1"
+    assert here.repro() == ["compose", f"train_{of_copy}", f"evaluate_{of_copy}", "report"]
+    assert "up to date" in here.dvc("status")
+
+    shown = json.loads(here.dvc("metrics", "show", "--json"))
+    assert "claims" in shown[""]["data"]["data/report/metrics.json"]["data"]
+    curves = (report / "curves.csv").read_text().splitlines()
+    assert curves[0] == "data,run,seed,step,bits_per_dim,accuracy"
+    assert {line.split(",")[1] for line in curves[1:]} >= {"lsh-3_ordinary", "full_reversible"}
+
+
+# What a stage depends on
+
+WITHOUT_EFFECT = {
+    *(f"src/reformer/{name}.py" for name in ("__init__", "settings", "data/__init__", "data/config", "data/files")),
+    *(f"src/reformer/data/{name}.py" for name in ("progress", "read_ahead")),
+    *(f"src/reformer/{name}/__init__.py" for name in ("model", "training", "evaluation", "report")),
+}
+"""Checks, messages and plumbing: the settings themselves stand in the stage's own file."""
+MERELY_NAMED = {
+    "train": {"data/prepare"},
+    "evaluate": {"data/prepare", "training/config"},
+    "benchmark": {"evaluation/evaluate", "evaluation/config", "training/config", "training/tracking"},
+    "report": {"model/attention_name", "model/config", "training/config"},
+}
+"""Files of which a stage takes a name, a type or a setting, no result."""
+
+
+def imported(paths: Iterable[str], stage: str) -> set[str]:
+    """The package's files that a script's import statements lead to, those within functions included."""
+    found: set[str] = set()
+    passed = WITHOUT_EFFECT | {f"src/reformer/{name}.py" for name in MERELY_NAMED.get(stage, ())}
+    todo = list(paths)
+    while todo:
+        path = todo.pop()
+        if path in found | passed:
+            continue
+        found.add(path)
+        for node in ast.walk(ast.parse((PROJECT / path).read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("reformer"):
+                names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+                files = [f"src/{str(name).replace('.', '/')}.py" for name in names]
+                todo += [file for file in files if (PROJECT / file).is_file()]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("stage", "script"),
+    [
+        *((name, name) for name in ("compose", "prepare", "benchmark", "report")),
+        *((f"{name}_{kind}", name) for name in ("train", "evaluate") for kind in ("duplication", "text", "images")),
+    ],
+)
+def test_a_stage_depends_on_all_code_that_makes_its_result(stage: str, script: str) -> None:
+    graph = yaml.safe_load((PROJECT / "dvc.yaml").read_text())
+    code = [dep for dep in graph["stages"][stage]["deps"] if dep.startswith(("src/", "pipelines/"))]
+    assert all((PROJECT / dep).exists() for dep in code)
+    needed = imported([f"pipelines/{script}.py"], script)
+    if not stage.endswith("duplication"):
+        needed.discard("src/reformer/data/duplication.py")
+    missing = {path for path in needed if not any(path == dep or path.startswith(f"{dep}/") for dep in code)}
+    assert missing == set()
+
+
+def test_git_ignores_all_that_is_generated() -> None:
+    graph = yaml.safe_load((PROJECT / "dvc.yaml").read_text())
+    outs = [next(iter(out)) if isinstance(out, dict) else out for s in graph["stages"].values() for out in s["outs"]]
+    ignored = (PROJECT / ".gitignore").read_text().split()
+    assert all(f"/{'/'.join(out.split('/')[:2])}/" in ignored for out in outs)
+
+
+def test_the_makefile_lists_its_targets(environment: dict[str, str]) -> None:
+    done = subprocess.run(["make"], cwd=PROJECT, env=environment, capture_output=True, text=True, check=True)
+    for target in ("repro", "test", "test-all", "lint", "bench"):
+        assert f"  make {target} " in done.stdout
