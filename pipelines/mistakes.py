@@ -26,13 +26,15 @@ def in_one_line(error: BaseException) -> str:
             inner = error.__cause__ or error.__context__
             if isinstance(inner, OmegaConfBaseException):
                 return _place(str(error)) + _setting(inner)
-            return " ".join(_sentence(line) for line in str(error).splitlines()[:2] if "hydra.cc" not in line)
+            return " ".join(line.strip() for line in str(error).splitlines()[:2] if "hydra.cc" not in line)
         case OmegaConfBaseException():
             return _setting(error)
-        case OSError(errno=errno.ENOSPC):
+        case Exception() if _disk_is_full(error):
             return "the disk is full: free some room, or choose another folder by root=/its/path"
         case OSError() if error.strerror:
             return f"{error.filename or 'file'}: {error.strerror}"
+        case Exception() if type(error).__name__ == "MisconfigurationException":
+            return "trainer: " + " ".join(str(error).split())
     return ""
 
 
@@ -65,7 +67,7 @@ def _missing_file(error: MissingConfigException) -> str:
     """A choice that no file answers to."""
     group, _, choice = str(error.missing_cfg_file).rpartition("/")
     if not error.options:
-        return _sentence(str(error).splitlines()[0])
+        return str(error).splitlines()[0].strip()
     return f"{group}={choice} is no choice: {group} must be one of {', '.join(error.options)}"
 
 
@@ -75,5 +77,7 @@ def _place(message: str) -> str:
     return f"{'params.yaml' if found[1] == 'params' else f'conf/{found[1]}.yaml'}: " if found else ""
 
 
-def _sentence(line: str) -> str:
-    return line.strip()
+def _disk_is_full(error: BaseException) -> bool:
+    """Also where a library has put it into an error of its own."""
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return full or "No space left on device" in str(error) or "PytorchStreamWriter failed writing file" in str(error)

@@ -1,5 +1,6 @@
 """Every configuration composes; names and settings belong together; a mistake costs a line and no time."""
 
+import errno
 import resource
 import shutil
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 import schema
 from conftest import PROJECT, Script
+from mistakes import in_one_line
 from omegaconf import OmegaConf
 from schema import compose_usual, run_config, typed
 
@@ -200,6 +202,7 @@ def test_a_name_that_is_none_is_refused(name: str, message: str) -> None:
         ("data=photos data.side=32", "error: data.seq_len must be side * side * 3 = 3072, got 768"),
         ("model.max_seq_len=7", "error: model.max_seq_len must be >= data.seq_len = "),
         ("evaluation.attention=[lhs-4]", "error: evaluation.attention must be full, local, off, lsh-N"),
+        ("trainer.precision=8", "error: trainer.precision must be one of 32-true, 16-mixed, "),
         ("model=nope", "error: model=nope is no choice: model must be one of reformer, transformer"),
         ("profile=nope", "error: profile=nope is no choice: profile must be one of cpu, cpu-long, paper"),
         ("experiment=nope", "error: experiment=nope is no choice: experiment must be one of duplication, "),
@@ -237,6 +240,17 @@ def test_data_that_is_missing_is_told_in_one_line(script: Script, tmp_path: Path
     done = script("download", "data=enwik8", f"root={tmp_path}", "data.source=/nowhere")
     assert done.stderr.startswith("error: data.source=/nowhere holds no enwik8.zip of 36,445,475 bytes")
     assert done.stderr.count("\n") == 1
+
+
+def test_a_full_disk_is_told_by_its_remedy() -> None:
+    remedy = "the disk is full: free some room, or choose another folder by root=/its/path"
+    assert in_one_line(OSError(errno.ENOSPC, "No space left on device", "weights")) == remedy
+    assert in_one_line(RuntimeError("[enforce fail] . PytorchStreamWriter failed writing file data/0")) == remedy
+    assert in_one_line(PermissionError(errno.EACCES, "Permission denied", "/x")) == "/x: Permission denied"
+
+
+def test_a_fault_of_the_program_keeps_its_traceback() -> None:
+    assert in_one_line(ZeroDivisionError("division by zero")) == ""
 
 
 def test_help_says_what_the_script_does_and_what_can_be_chosen(script: Script) -> None:

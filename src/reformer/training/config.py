@@ -11,6 +11,8 @@ from reformer.settings import require, require_at_least, require_choice
 
 OPTIMIZERS = ("adam", "adafactor")
 SCHEDULES = ("constant", "rsqrt")
+ACCELERATORS = ("auto", "cpu", "gpu")
+PRECISIONS = ("32-true", "16-mixed", "bf16-mixed", "bf16-true", "64-true")
 LOGGER_MODES = ("auto", "online", "offline", "disabled")
 
 
@@ -72,6 +74,8 @@ class TrainerConfig:
         for name in ("max_steps", "val_every", "log_every", "accumulate", "devices", "num_nodes"):
             require(getattr(self, name) >= 1, f"trainer.{name}", ">= 1", getattr(self, name))
         require(self.steps_scale > 0, "trainer.steps_scale", "> 0", self.steps_scale)
+        require_choice("trainer.accelerator", self.accelerator, ACCELERATORS)
+        require_choice("trainer.precision", self.precision, PRECISIONS)
         require(self.num_workers >= 0, "trainer.num_workers", ">= 0", self.num_workers)
 
     @property
