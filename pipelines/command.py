@@ -4,7 +4,7 @@ Nothing here imports torch: a mistake is reported before that has loaded.
 """
 
 import os
-import re
+import shlex
 import sys
 import traceback
 from collections.abc import Callable
@@ -26,17 +26,20 @@ class JobFailed(Exception):
     """One run of a sweep failed, and has said why."""
 
 
-def command(main: Callable[[DictConfig], None]) -> Callable[[], None]:
-    """Makes a script's main function take its settings from conf/, params.yaml and the command line."""
+def command(main: Callable[[DictConfig], float | None]) -> Callable[[], None]:
+    """Makes a script's main function take its settings from conf/, params.yaml and the command line.
+
+    What it returns is what a search (an Optuna sweep) makes small.
+    """
 
     @wraps(main)
-    def task(config: DictConfig) -> None:
+    def task(config: DictConfig) -> float | None:
         try:
-            main(config)
+            return main(config)
         except Exception as error:
             if HydraConfig.get().mode == RunMode.RUN:
                 failures.append(error)
-                return
+                return None
             _tell(error, f"{' '.join(HydraConfig.get().overrides.task)}: ")
             raise JobFailed from None  # the sweep goes on, and fails at its end
 
@@ -69,7 +72,7 @@ def command_line(script: str) -> str:
     """The command that does this run again, without the sweep it may be part of."""
     job = HydraConfig.get()
     overrides = sys.argv[1:] if job.mode == RunMode.RUN else list(job.overrides.task)
-    return " ".join(["python", f"pipelines/{Path(script).name}", *overrides])
+    return shlex.join(["python", f"pipelines/{Path(script).name}", *overrides])
 
 
 def sweep() -> str:
@@ -108,4 +111,4 @@ def _help(about: str) -> str:
     lines.append(
         "\nAny setting can be changed by name: model.n_hashes=8. Values in use: add --cfg job. More: --hydra-help."
     )
-    return re.sub(r"``?", "", about).strip() + "\n\nChoices, as data=photos:\n" + "\n".join(lines)
+    return about.strip() + "\n\nChoices, as data=photos:\n" + "\n".join(lines)

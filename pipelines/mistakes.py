@@ -9,6 +9,7 @@ from typing import Any, get_origin
 
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
+from yaml import YAMLError  # type: ignore[import-untyped]
 
 from reformer.settings import SettingError
 
@@ -31,6 +32,8 @@ def in_one_line(error: BaseException) -> str:
             return _setting(error)
         case Exception() if _disk_is_full(error):
             return "the disk is full: free some room, or choose another folder by root=/its/path"
+        case YAMLError():
+            return "not YAML: " + " ".join(str(error).split())
         case OSError() if error.strerror:
             return f"{error.filename or 'file'}: {error.strerror}"
         case Exception() if type(error).__name__ == "MisconfigurationException":

@@ -15,13 +15,13 @@ from schema import run_config
 
 
 @command
-def main(config: DictConfig) -> None:
+def main(config: DictConfig) -> float:
     """Checks the settings, then trains."""
     run = run_config(config)
     run.logger.group = run.logger.group or sweep()
     from reformer.training.train import train  # torch loads here, after the check
 
-    train(run, command_line(__file__))
+    return float(train(run, command_line(__file__))["val"]["bits_per_dim"])
 
 
 if __name__ == "__main__":

@@ -357,6 +357,7 @@ def test_a_resolved_run_is_started_from_its_file_and_can_be_changed(copy: Path, 
             "\n  duplicaton:",
             "error: params.yaml: there is no setting runs.duplicaton, did you mean dupl",
         ),
+        ("seeds:", "seeds: [", "error: not YAML: while parsing a flow "),
         ("steps_scale: 1.0", "steps_scale: 0", "error: trainer.steps_scale must be > 0, got 0.0"),
     ],
 )
