@@ -106,6 +106,8 @@ def test_blocks_of_the_usual_size_equal_the_equations():
 def test_any_shape(shape, n_hashes, n_buckets, chunk_len, rules, padded, fused, block_len):
     qk, v, grad, buckets = inputs(shape, n_hashes, n_buckets)
     mask = torch.rand(shape[0], shape[2], generator=torch.Generator().manual_seed(1)) < 0.6 if padded else None
+    if mask is not None:
+        mask[:, 0] = True
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lsh_blocks, "BLOCK_LEN", block_len)
         if not fused:

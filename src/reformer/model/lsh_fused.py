@@ -15,16 +15,20 @@ block, W places of its window, T blocks of a tile.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from math import prod
 
 import torch
 from torch import Tensor
 
-from reformer.model.lsh_blocks import PENALTY, Blocks, Tile
+from reformer.model.lsh_blocks import PENALTY, SortedRound, Stretch, Tile
 from reformer.model.lsh_hash import sort_by_bucket, sort_keys
 from reformer.model.lsh_rules import Rules, to_unit_length
+from reformer.model.lsh_threads import share_out
 
-# Positions computed at a time: enough for their blocks to fill tiles, few enough to stay in the shared cache.
-GROUP_ROWS = 1 << 14
+# Positions of several short sequences computed together: enough for their blocks to fill tiles.
+GROUP_ROWS = 1 << 13
+# Positions that all threads together may compute at a time: longer sequences take turns, to save memory.
+ROWS_AT_A_TIME = 1 << 18
 
 
 @lru_cache
@@ -54,17 +58,26 @@ def _attend_backward(
 def forward(qk: Tensor, v: Tensor, buckets: Tensor, padding_mask: Tensor | None, rules: Rules) -> tuple[Tensor, Tensor]:
     """Output, (B, H, L, D), and logsumexp over all rounds, (B, H, L), which is infinite where a position sees only itself."""
     out, lse = torch.empty_like(v), torch.empty(v.shape[:3], dtype=torch.promote_types(v.dtype, torch.float32))
-    for group in _groups(qk):
+
+    def attend(group: _Group) -> None:
         q, values = group.rows(qk), group.rows(v)
-        k, _ = to_unit_length(q)
-        merged: tuple[Tensor, Tensor] | None = None
-        for blocks in _rounds(group, buckets, padding_mask, rules, q.dtype):
-            found = _attend_in_blocks(q, k, values, blocks)
-            merged = found if merged is None else _merge(*merged, *found)
-        assert merged is not None
-        alone = merged[1] < -PENALTY / 2
-        group.write(out, torch.where(alone[:, None], values, merged[0]))
-        group.write(lse, merged[1].masked_fill(alone, torch.inf))
+        inputs = {"q": q, "k": to_unit_length(q)[0], "v": values}
+        # One row more than there are positions, for what lies at places without one.
+        group_out, group_lse = q.new_zeros(len(q) + 1, q.shape[1]), q.new_full((len(q) + 1,), -PENALTY)
+        scratch = _Scratch(lse.dtype)
+        for stretch in _stretches(group, buckets, padding_mask, rules, q.dtype):
+            found_out, found_lse = _attend_in_blocks(stretch, scratch, inputs)
+            rows = stretch.query_rows
+            before = group_lse.index_select(0, rows)
+            merged = scratch.take("merged", group_out, rows)
+            merged.lerp_(found_out, (found_lse - before).sigmoid_()[:, None])
+            group_out.index_copy_(0, rows, merged)
+            group_lse.index_copy_(0, rows, torch.logaddexp(before, found_lse))
+        alone = group_lse[:-1] < -PENALTY / 2
+        group.write(out, torch.where(alone[:, None], values, group_out[:-1]))
+        group.write(lse, group_lse[:-1].masked_fill_(alone, torch.inf))
+
+    share_out(attend, *_groups(qk))
     return out, lse
 
 
@@ -80,49 +93,85 @@ def backward(
 ) -> tuple[Tensor, Tensor]:
     """Gradients of qk and v, (B, H, L, D) each, from that of the output."""
     grad_qk, grad_v = torch.empty_like(qk), torch.empty_like(v)
-    for group in _groups(qk):
-        q, values, group_out, group_lse, group_grad = (group.rows(x) for x in (qk, v, out, lse, grad))
-        k, scale = to_unit_length(q)
+
+    def pull_back(group: _Group) -> None:
+        inputs = {name: group.rows(x) for name, x in {"q": qk, "v": v, "grad": grad, "out": out, "lse": lse}.items()}
+        k, scale = to_unit_length(inputs["q"])
         # A position that sees only itself hands its gradient to its own value.
-        grad_values = torch.where(group_lse.isinf()[:, None], group_grad, 0)
-        grad_q, grad_k = torch.zeros_like(q), torch.zeros_like(k)
-        for blocks in _rounds(group, buckets, padding_mask, rules, q.dtype):
-            for tile in blocks.tiles():
-                query_rows, key_rows = blocks.rows(tile)
-                q_tile, out_tile, grad_tile = (_take(x, query_rows, tile) for x in (q, group_out, group_grad))
-                k_tile, v_tile = (_take(x, key_rows, tile) for x in (k, values))
-                lse_tile = group_lse.index_select(0, query_rows).view(q_tile.shape[:3])
-                grads = _attend_backward(grad_tile, q_tile, k_tile, v_tile, out_tile, lse_tile, blocks.mask(tile))
-                for total, rows, share in zip(
-                    (grad_q, grad_k, grad_values), (query_rows, key_rows, key_rows), grads, strict=True
-                ):
-                    total.index_add_(0, rows, share.view(len(rows), -1))
+        grad_values = inputs["grad"] * inputs["lse"].isinf()[:, None]
+        grad_q, grad_k = torch.zeros_like(k), torch.zeros_like(k)
+        scratch = _Scratch(lse.dtype)
+        for stretch in _stretches(group, buckets, padding_mask, rules, k.dtype):
+            _add_gradients_in_blocks(stretch, scratch, inputs | {"k": k}, grad_q, grad_k, grad_values)
         along = (grad_k * k).sum(-1, keepdim=True)
         group.write(grad_qk, grad_q.addcmul_(grad_k.addcmul_(along, k, value=-1), scale))
         group.write(grad_v, grad_values)
+
+    share_out(pull_back, *_groups(qk))
     return grad_qk, grad_v
 
 
-def _attend_in_blocks(q: Tensor, k: Tensor, v: Tensor, blocks: Blocks) -> tuple[Tensor, Tensor]:
-    """One round's output, (N, D), and logsumexp, (N)."""
-    out, lse = q.new_empty(blocks.n_places, q.shape[1]), q.new_empty(blocks.n_places)
-    for tile in blocks.tiles():
-        query_rows, key_rows = blocks.rows(tile)
-        q_tile, k_tile, v_tile = _take(q, query_rows, tile), _take(k, key_rows, tile), _take(v, key_rows, tile)
-        out_tile, lse_tile = _attend(q_tile, k_tile, v_tile, blocks.mask(tile))
-        for whole, part in ((out, out_tile), (lse, lse_tile)):
-            whole.view(-1, part[0].numel()).index_copy_(0, tile.blocks, part.flatten(1))
-    return out.index_select(0, blocks.place), lse.index_select(0, blocks.place)
+class _Scratch:
+    """Memory used again and again under a name: to touch fresh memory takes longer than what is computed in it."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        self._dtype = dtype
+        self._memory: dict[str, Tensor] = {}
+
+    def empty(self, name: str, *shape: int) -> Tensor:
+        size = prod(shape)
+        memory = self._memory.get(name)
+        if memory is None or memory.numel() < size:
+            memory = self._memory[name] = torch.empty(size, dtype=self._dtype)
+        return memory[:size].view(shape)
+
+    def take(self, name: str, x: Tensor, rows: Tensor) -> Tensor:
+        """x[rows]"""
+        return torch.index_select(x, 0, rows, out=self.empty(name, len(rows), *x.shape[1:]))
+
+    def windows(self, name: str, x: Tensor, stretch: Stretch, tile: Tile) -> Tensor:
+        """What the tile looks at in x (P, D): keys or values for the kernels, (T, 1, W, D)."""
+        overlapping, chosen = stretch.windows(x, tile)
+        return self.take(name, overlapping, chosen).view(len(chosen), 1, -1, x.shape[1])
+
+    def queries(self, name: str, x: Tensor, stretch: Stretch, tile: Tile) -> Tensor:
+        """What belongs to the tile's own queries in x (P, D), (T, 1, Q, D), or in x (P), (T, 1, Q)."""
+        blocks = x.view(-1, stretch.block_len, *x.shape[1:])
+        return self.take(name, blocks, tile.blocks)[:, None]
 
 
-def _take(x: Tensor, rows: Tensor, tile: Tile) -> Tensor:
-    """(T, 1, rows of a block, D)."""
-    return x.index_select(0, rows).view(len(tile.blocks), 1, -1, x.shape[1])
+def _attend_in_blocks(stretch: Stretch, scratch: _Scratch, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Output and logsumexp of a stretch at its `query_rows`."""
+    q, k, v = (scratch.take(name, inputs[name], stretch.rows) for name in "qkv")
+    out = scratch.empty("out", len(stretch.query_rows), q.shape[1])
+    lse = scratch.empty("lse", len(stretch.query_rows))
+    for tile in stretch.tiles():
+        q_tile = scratch.queries("q_tile", q, stretch, tile)
+        k_tile, v_tile = scratch.windows("k_tile", k, stretch, tile), scratch.windows("v_tile", v, stretch, tile)
+        out_tile, lse_tile = _attend(q_tile, k_tile, v_tile, stretch.mask(tile))
+        out[tile.queries].copy_(out_tile.view(-1, q.shape[1]))
+        lse[tile.queries].copy_(lse_tile.flatten())
+    return out, lse
 
 
-def _merge(out: Tensor, lse: Tensor, out_added: Tensor, lse_added: Tensor) -> tuple[Tensor, Tensor]:
-    """Output and logsumexp of two sets of pairs together; overwrites the first output."""
-    return out.lerp_(out_added, (lse_added - lse).sigmoid_()[:, None]), torch.logaddexp(lse, lse_added)
+def _add_gradients_in_blocks(
+    stretch: Stretch, scratch: _Scratch, inputs: dict[str, Tensor], grad_q: Tensor, grad_k: Tensor, grad_v: Tensor
+) -> None:
+    """Adds a stretch's share to the gradients of queries, keys and values, (N, D) each."""
+    places = {name: scratch.take(name, x, stretch.rows) for name, x in inputs.items()}
+    sums = [scratch.empty(name, *places["k"].shape).zero_() for name in ("grad_k", "grad_v")]
+    for tile in stretch.tiles():
+        q, grad, out, lse = (
+            scratch.queries(name + "_tile", places[name], stretch, tile) for name in ("q", "grad", "out", "lse")
+        )
+        k, v = (scratch.windows(name + "_tile", places[name], stretch, tile) for name in "kv")
+        shares = [x.flatten(0, 2) for x in _attend_backward(grad, q, k, v, out, lse, stretch.mask(tile))]
+        grad_q.index_add_(0, stretch.rows.view(-1, stretch.block_len)[tile.blocks].flatten(), shares[0])
+        window_places = stretch.window_places(tile)
+        for total, share in zip(sums, shares[1:], strict=True):
+            total.index_add_(0, window_places, share)
+    for total, share in zip((grad_k, grad_v), sums, strict=True):
+        total.index_add_(0, stretch.rows, share)
 
 
 @dataclass(frozen=True)
@@ -142,29 +191,31 @@ class _Group:
         part.copy_(rows.view(part.shape))
 
 
-def _groups(qk: Tensor) -> Iterator[_Group]:
+def _groups(qk: Tensor) -> tuple[list[_Group], int]:
+    """All sequences in groups, and how many groups to compute at a time."""
     n_examples, n_heads, length = qk.shape[:3]
-    heads = min(n_heads, max(1, GROUP_ROWS // length))
-    examples = max(1, GROUP_ROWS // (length * n_heads))
-    for b in range(0, n_examples, examples):
-        for h in range(0, n_heads, heads):
-            yield _Group(slice(b, b + examples), slice(h, h + heads))
+    n_sequences = n_examples * n_heads
+    size = max(1, min(GROUP_ROWS // length, -(-n_sequences // torch.get_num_threads())))
+    heads, examples = min(size, n_heads), max(1, size // n_heads)
+    groups = [
+        _Group(slice(b, b + examples), slice(h, h + heads))
+        for b in range(0, n_examples, examples)
+        for h in range(0, n_heads, heads)
+    ]
+    return groups, max(1, ROWS_AT_A_TIME // (length * heads * examples))
 
 
-def _rounds(
+def _stretches(
     group: _Group, buckets: Tensor, padding_mask: Tensor | None, rules: Rules, dtype: torch.dtype
-) -> Iterator[Blocks]:
-    """Each round of the group, in turn."""
-    part = buckets[group.examples, group.heads]
+) -> Iterator[Stretch]:
+    """All rounds of the group, in turn and in parts."""
     mask = None if padding_mask is None else padding_mask[group.examples, None, None]
-    keys = sort_keys(part, mask)
+    keys = sort_keys(buckets[group.examples, group.heads], mask)
     order = sort_by_bucket(keys)
-    if rules.same_bucket_mask:
-        meeting = keys
-    else:
-        meeting = torch.zeros_like(keys) if mask is None else (~mask).to(keys.dtype).expand_as(keys)
     codes = rules.codes(keys, order, mask).flatten(0, 1) if rules.duplicate_correction else None
-    meeting, order = meeting.flatten(0, 1), order.flatten(0, 1)
+    if not rules.same_bucket_mask:
+        keys = torch.zeros_like(keys) if mask is None else (~mask).to(keys.dtype).expand_as(keys)
+    keys, order = keys.gather(-1, order).flatten(0, 1), order.flatten(0, 1)
     for r in range(order.shape[1]):
         earlier = [] if codes is None else [codes[:, before] for before in range(r)]
-        yield Blocks(meeting[:, r], order[:, r], earlier, rules, dtype)
+        yield from SortedRound(keys[:, r].contiguous(), order[:, r], earlier, rules, dtype).stretches()
