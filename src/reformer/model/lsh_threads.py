@@ -18,9 +18,10 @@ def share_out(work: Callable[[Part], None], parts: Sequence[Part], most_threads:
     """Does the work on each part, without gradients, on up to most_threads threads, which divide PyTorch's own among them."""
     n_threads = torch.get_num_threads()
     n_workers = min(len(parts), n_threads, most_threads)
+    inferring = torch.is_inference_mode_enabled()
 
     def work_without_gradients(part: Part) -> None:
-        with torch.no_grad():  # not inherited by threads
+        with torch.inference_mode(inferring), torch.no_grad():  # threads do not inherit either
             work(part)
 
     if n_workers <= 1:
