@@ -2,11 +2,13 @@
 
 Masks are made by arithmetic on floating-point numbers, which PyTorch does several times as fast on CPU as comparisons.
 
-Shapes: G sequences, L positions, Q queries of a block, P places of a stretch, W places of a window, T blocks of a tile.
+Shapes: G sequences, L positions, Q queries of a block, P sorted places with room for windows, W places of a window, T blocks of
+a tile.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -19,16 +21,37 @@ from reformer.model.lsh_rules import Rules
 BLOCK_LEN = 32
 # Pairs of a tile for each thread: what stays in the cache of its core.
 TILE_PAIRS = 1 << 16
-# Sorted places of a long sequence held at a time.
-STRETCH_LEN = 1 << 13
 # What is taken off a logit for each step that its pair is from being visible. A power of two: products with it are exact.
 PENALTY = 2.0**64
 # Up to here float32 holds every whole number.
 EXACT_IN_FLOAT32 = 1 << 24
 
 
+@dataclass(frozen=True)
+class Tile:
+    """Blocks with windows of one size.
+
+    Attributes:
+        first_windows: the number of each one's window among all windows of that size, (T,).
+        queries: the places of their queries among the round's `query_rows`.
+        before: places of the window before the block.
+        window_len: W.
+    """
+
+    first_windows: Tensor
+    queries: slice
+    before: int
+    window_len: int
+
+
 class SortedRound:
-    """One round of G sequences, cut into blocks, with what tells the visible pairs of each block."""
+    """One round of G sequences, cut into blocks.
+
+    Attributes:
+        block_len: Q.
+        query_rows: row (position of a sequence) of the queries of all tiles, in turn, int64. Blocks are filled up with
+            places without a position: there, the number of rows.
+    """
 
     def __init__(
         self, keys: Tensor, order: Tensor, earlier: Sequence[Tensor], rules: Rules, dtype: torch.dtype
@@ -40,139 +63,59 @@ class SortedRound:
             earlier: codes of earlier rounds, (G, L) each: pairs that those show are hidden.
             dtype: type of the masks.
         """
-        n_sequences, self.length = keys.shape
-        self.n_rows = keys.numel()
-        self.rules, self.dtype = rules, dtype
-        self.block_len = BLOCK_LEN if rules.chunk_len % BLOCK_LEN == 0 else rules.chunk_len
-        self.n_blocks = -(-self.length // self.block_len)
-        self.before, self.after = self._extents(keys)
-        self.room_before, self.room_after = int(self.before.max()), int(self.after.max())
-        self.rows = self._lay_out(order + self.length * torch.arange(n_sequences)[:, None])
+        n_sequences, length = keys.shape
+        self._rules, self._dtype = rules, dtype
+        self.block_len = block_len = BLOCK_LEN if rules.chunk_len % BLOCK_LEN == 0 else rules.chunk_len
+        n_blocks = -(-length // block_len)
+        before, after = window_extents(keys, rules, block_len)
+        room_before, room_after = int(before.max()), int(after.max())
+        room = (room_before, n_blocks * block_len - length + room_after)
 
+        rows = pad(order + length * torch.arange(n_sequences)[:, None], room)
+        width = rows.shape[1]
+        self._rows = rows.flatten()
         compared = [keys, *([order] if rules.lag else []), *(codes.gather(-1, order) for codes in earlier)]
         exact = dtype == torch.float64 or max(int(x.max()) for x in compared) < EXACT_IN_FLOAT32
-        number = dtype if exact else torch.float64
+        numbers = dtype if exact else torch.float64
         # A place without a position has a key of its own.
-        nowhere = -1 - torch.arange(self.rows.shape[1], dtype=number)
-        nowhere = nowhere.expand_as(self.rows).clone()
-        nowhere[:, self.room_before : self.room_before + self.length] = keys
-        self.compared = torch.stack([nowhere, *(self._lay_out(x.to(number)) for x in compared[1:])])
-
-    def _extents(self, keys: Tensor) -> tuple[Tensor, Tensor]:
-        """Places that the window of each block takes in before and after it, (G, blocks of a sequence): whole blocks."""
-        rules, block_len = self.rules, self.block_len
-        first = (block_len * torch.arange(self.n_blocks)).expand(len(keys), -1)
-        if rules.window == "sorted":
-            before = after = torch.full_like(first, rules.chunk_len)
-        else:
-            inside = first % rules.chunk_len
-            before = rules.chunk_len + inside
-            after = (1 + rules.n_chunks_after) * rules.chunk_len - block_len - inside
-        if not rules.same_bucket_mask:
-            return before, after
-        start = torch.searchsorted(keys, keys.gather(-1, first))
-        # One block before is always taken in: fewer kinds of windows make fuller tiles.
-        before = torch.minimum(before, self._whole_blocks((first - start).clamp_min(1)))
-        if rules.causal:
-            return before, torch.zeros_like(first)
-        last = (first + block_len).clamp_max(self.length) - 1
-        end = torch.searchsorted(keys, keys.gather(-1, last), right=True)
-        return before, torch.minimum(after, self._whole_blocks((end - first - block_len).clamp_min(1)))
-
-    def _whole_blocks(self, places: Tensor) -> Tensor:
-        return (places + self.block_len - 1) // self.block_len * self.block_len
-
-    def _lay_out(self, x: Tensor) -> Tensor:
-        """(G, L) -> (G, room, whole blocks and room)."""
-        filled = self.n_blocks * self.block_len - self.length
-        return pad(x, (self.room_before, filled + self.room_after))
-
-    def stretches(self) -> Iterator["Stretch"]:
-        """All blocks: those of several sequences at once, or a bounded number of those of one."""
-        step = self.n_blocks if len(self.rows) > 1 else max(1, STRETCH_LEN // self.block_len)
-        for first in range(0, self.n_blocks, step):
-            yield Stretch(self, first, min(first + step, self.n_blocks))
-
-
-@dataclass(frozen=True)
-class Tile:
-    """Blocks with windows of one size.
-
-    Attributes:
-        blocks: their numbers in the stretch, (T,).
-        queries: their places among the stretch's `query_rows`.
-        before: places of the window before the block.
-        after: places of the window after the block.
-    """
-
-    blocks: Tensor
-    queries: slice
-    before: int
-    after: int
-
-
-class Stretch:
-    """Neighbouring blocks of each of the sequences, with room for the windows around them.
-
-    Attributes:
-        block_len: Q.
-        rows: row (position of a sequence) at each place, (P,), int64. A place without a position has some row.
-        query_rows: rows of the queries of all tiles, in turn, int64. Where there is no position: the number of rows.
-    """
-
-    def __init__(self, whole: SortedRound, first: int, last: int) -> None:
-        self.block_len = whole.block_len
-        self._rules, self._dtype = whole.rules, whole.dtype
-        places = slice(first * whole.block_len, last * whole.block_len + whole.room_before + whole.room_after)
-        rows = whole.rows[:, places]
-        self.rows = rows.flatten()
-        self._compared = whole.compared[:, :, places].flatten(1)
+        own_keys = (-1 - torch.arange(width, dtype=numbers)).repeat(n_sequences, 1)
+        own_keys[:, room_before : room_before + length] = keys
+        self._compared = torch.stack([own_keys.flatten(), *(pad(x.to(numbers), room).flatten() for x in compared[1:])])
 
         # Blocks with windows of one size side by side.
-        extents = (whole.before[:, first:last] << 32) + whole.after[:, first:last]
-        starts = torch.arange(0, rows.numel(), rows.shape[1])[:, None] + whole.room_before
-        numbers = starts // self.block_len + torch.arange(last - first)
-        self._extents, by_extent = extents.flatten().sort(stable=True)
-        self._blocks = numbers.flatten()[by_extent]
-        query_rows = self.rows.view(-1, self.block_len)[self._blocks]
-        nowhere = self._compared[0].view(-1, self.block_len)[self._blocks] < 0
-        self.query_rows = query_rows.masked_fill_(nowhere, whole.n_rows).flatten()
+        self._extents, in_order = ((before << 32) + after).flatten().sort(stable=True)
+        first_blocks = (torch.arange(n_sequences)[:, None] * width + room_before) // block_len
+        self._blocks = (first_blocks + torch.arange(n_blocks)).flatten()[in_order]
+        query_rows = self._rows.view(-1, block_len)[self._blocks]
+        nowhere = self._compared[0].view(-1, block_len)[self._blocks] < 0
+        self.query_rows = query_rows.masked_fill_(nowhere, keys.numel()).flatten()
 
     def tiles(self) -> Iterator[Tile]:
         """All blocks, in tiles."""
-        kinds, counts = self._extents.unique_consecutive(return_counts=True)
-        first = 0
-        for kind, count in zip(kinds.tolist(), counts.tolist(), strict=True):
-            before, after = kind >> 32, kind & 0xFFFFFFFF
-            pairs = self.block_len * (before + self.block_len + after)
-            step = max(1, TILE_PAIRS * torch.get_num_threads() // pairs)
+        first, block_len = 0, self.block_len
+        for extent, count in zip(
+            *(x.tolist() for x in self._extents.unique_consecutive(return_counts=True)), strict=True
+        ):
+            before, after = extent >> 32, extent & 0xFFFFFFFF
+            window_len = before + block_len + after
+            step = max(1, TILE_PAIRS * torch.get_num_threads() // (block_len * window_len))
             for start in range(first, first + count, step):
                 end = min(start + step, first + count)
-                queries = slice(start * self.block_len, end * self.block_len)
-                yield Tile(self._blocks[start:end], queries, before, after)
+                first_windows = self._blocks[start:end] - before // block_len
+                yield Tile(first_windows, slice(start * block_len, end * block_len), before, window_len)
             first += count
 
-    def windows(self, x: Tensor, tile: Tile) -> tuple[Tensor, Tensor]:
-        """All windows of the tile's size in x (P, ...), an overlapping view, (windows, W, ...), and which are its own, (T,)."""
-        window_len, step = tile.before + self.block_len + tile.after, self.block_len
-        n_windows = (len(x) - window_len) // step + 1
-        strides = (step * x.stride(0), *x.stride())
-        overlapping = x.as_strided((n_windows, window_len, *x.shape[1:]), strides, x.storage_offset())
-        return overlapping, tile.blocks - tile.before // step
-
-    def window_places(self, tile: Tile) -> Tensor:
-        """The places of the windows, (T * W), int64."""
-        places = self.block_len * tile.blocks[:, None] + torch.arange(-tile.before, self.block_len + tile.after)
-        return places.flatten()
+    def window_rows(self, tile: Tile) -> Tensor:
+        """The rows that the tile's blocks look at, (T, W), int64. A place without a position gives some row."""
+        return self._windows(self._rows, tile)
 
     def mask(self, tile: Tile) -> Tensor:
         """What to add to the logits of the tile, (T, 1, Q, W): 0 for visible pairs, -PENALTY or less for others."""
-        rules = self._rules
-        windows = iter(
-            [all_windows.index_select(0, own) for all_windows, own in (self.windows(x, tile) for x in self._compared)]
-        )
+        rules, dtype = self._rules, self._dtype
+        windows = iter(self._windows(self._compared, tile))
         away = self._steps(next(windows), tile)
-        mask = torch.addcmul(self._mask_of_places(tile), away, away, value=-PENALTY)
+        of_places = mask_of_places(rules, self.block_len, tile.before, tile.window_len, dtype)
+        mask = torch.addcmul(of_places, away, away, value=-PENALTY)
         if rules.lag:
             later = self._steps(next(windows), tile).sub_(1).clamp_max_(0)
             mask.add_(later, alpha=PENALTY)
@@ -185,18 +128,55 @@ class Stretch:
             mask.add_(nearest.sub_(rules.reach + 1).clamp_max_(0), alpha=PENALTY)
         return mask[:, None]
 
-    def _mask_of_places(self, tile: Tile) -> Tensor:
-        """The part of the mask that is the same for all blocks, (Q, W)."""
-        query = torch.arange(self.block_len)[:, None]
-        key = torch.arange(-tile.before, self.block_len + tile.after)
-        # Where only equal buckets meet, places are in the order of positions.
-        by_place = self._rules.causal and self._rules.same_bucket_mask
-        visible = key < query if by_place else key != query
-        if self._rules.window == "sorted":
-            visible &= (key - query).abs() <= self._rules.chunk_len
-        return torch.where(visible, 0.0, -PENALTY).to(self._dtype)
+    def _windows(self, x: Tensor, tile: Tile) -> Tensor:
+        """(..., P) -> (..., T, W)."""
+        return x.unfold(-1, tile.window_len, self.block_len).index_select(-2, tile.first_windows)
 
     def _steps(self, windows: Tensor, tile: Tile, lag: int = 0) -> Tensor:
         """From (T, W), how much larger each query's number is than each key's, (T, Q, W)."""
-        queries = windows[:, tile.before : tile.before + self.block_len] - lag
+        queries = windows[:, tile.before : tile.before + self.block_len]
+        if lag:
+            queries = queries - lag
         return (queries[:, :, None] - windows[:, None]).to(self._dtype)
+
+
+def window_extents(keys: Tensor, rules: Rules, block_len: int) -> tuple[Tensor, Tensor]:
+    """Places that the window of each block takes in before and after it, (G, blocks of a sequence): whole blocks.
+
+    Where only equal buckets may meet, no further than the buckets of the block's own queries reach.
+    """
+    length = keys.shape[1]
+    first = torch.arange(0, length, block_len).expand(len(keys), -1)
+    if rules.window == "sorted":
+        before = after = torch.full_like(first, rules.chunk_len)
+    else:
+        inside = first % rules.chunk_len
+        before = rules.chunk_len + inside
+        after = (1 + rules.n_chunks_after) * rules.chunk_len - block_len - inside
+    if not rules.same_bucket_mask:
+        return before, after
+
+    def whole_blocks(places: Tensor) -> Tensor:
+        return (places + block_len - 1) // block_len * block_len
+
+    start = torch.searchsorted(keys, keys.gather(-1, first))
+    # One block before is always taken in: fewer kinds of windows make fuller tiles.
+    before = torch.minimum(before, whole_blocks((first - start).clamp_min(1)))
+    if rules.causal:
+        return before, torch.zeros_like(first)
+    last = (first + block_len).clamp_max(length) - 1
+    end = torch.searchsorted(keys, keys.gather(-1, last), right=True)
+    return before, torch.minimum(after, whole_blocks((end - first - block_len).clamp_min(1)))
+
+
+@lru_cache(maxsize=256)
+def mask_of_places(rules: Rules, block_len: int, before: int, window_len: int, dtype: torch.dtype) -> Tensor:
+    """The part of the mask that is the same for all blocks, (Q, W)."""
+    query = torch.arange(block_len)[:, None]
+    key = torch.arange(window_len) - before
+    # Where only equal buckets meet, places are in the order of positions.
+    by_place = rules.causal and rules.same_bucket_mask
+    visible = key < query if by_place else key != query
+    if rules.window == "sorted":
+        visible &= (key - query).abs() <= rules.chunk_len
+    return torch.where(visible, 0.0, -PENALTY).to(dtype)

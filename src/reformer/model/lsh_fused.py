@@ -15,20 +15,21 @@ block, W places of its window, T blocks of a tile.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from math import prod
 
 import torch
 from torch import Tensor
 
-from reformer.model.lsh_blocks import PENALTY, SortedRound, Stretch, Tile
+from reformer.model.lsh_blocks import PENALTY, SortedRound, Tile
 from reformer.model.lsh_hash import sort_by_bucket, sort_keys
 from reformer.model.lsh_rules import Rules, to_unit_length
-from reformer.model.lsh_threads import share_out
+from reformer.model.lsh_threads import Scratch, share_out
 
 # Positions of several short sequences computed together: enough for their blocks to fill tiles.
 GROUP_ROWS = 1 << 13
 # Positions that all threads together may compute at a time: longer sequences take turns, to save memory.
 ROWS_AT_A_TIME = 1 << 18
+# Rows merged at a time, to save memory.
+ROWS_TO_MERGE = 1 << 14
 
 
 @lru_cache
@@ -60,22 +61,13 @@ def forward(qk: Tensor, v: Tensor, buckets: Tensor, padding_mask: Tensor | None,
     out, lse = torch.empty_like(v), torch.empty(v.shape[:3], dtype=torch.promote_types(v.dtype, torch.float32))
 
     def attend(group: _Group) -> None:
-        q, values = group.rows(qk), group.rows(v)
-        inputs = {"q": q, "k": to_unit_length(q)[0], "v": values}
-        # One row more than there are positions, for what lies at places without one.
-        group_out, group_lse = q.new_zeros(len(q) + 1, q.shape[1]), q.new_full((len(q) + 1,), -PENALTY)
-        scratch = _Scratch(lse.dtype)
-        for stretch in _stretches(group, buckets, padding_mask, rules, q.dtype):
-            found_out, found_lse = _attend_in_blocks(stretch, scratch, inputs)
-            rows = stretch.query_rows
-            before = group_lse.index_select(0, rows)
-            merged = scratch.take("merged", group_out, rows)
-            merged.lerp_(found_out, (found_lse - before).sigmoid_()[:, None])
-            group_out.index_copy_(0, rows, merged)
-            group_lse.index_copy_(0, rows, torch.logaddexp(before, found_lse))
-        alone = group_lse[:-1] < -PENALTY / 2
-        group.write(out, torch.where(alone[:, None], values, group_out[:-1]))
-        group.write(lse, group_lse[:-1].masked_fill_(alone, torch.inf))
+        rows = _Rows(group.rows(qk), group.rows(v))
+        group_out, group_lse = torch.zeros_like(rows.v), rows.v.new_full(rows.v.shape[:1], -PENALTY)
+        for sorted_round in _rounds(group, buckets, padding_mask, rules, lse.dtype):
+            _merge(group_out, group_lse, *_attend_in_round(sorted_round, rows))
+        alone = group_lse < -PENALTY / 2
+        group.write(out, torch.where(alone[:, None], rows.v, group_out))
+        group.write(lse, group_lse.masked_fill_(alone, torch.inf))
 
     share_out(attend, *_groups(qk))
     return out, lse
@@ -95,83 +87,101 @@ def backward(
     grad_qk, grad_v = torch.empty_like(qk), torch.empty_like(v)
 
     def pull_back(group: _Group) -> None:
-        inputs = {name: group.rows(x) for name, x in {"q": qk, "v": v, "grad": grad, "out": out, "lse": lse}.items()}
-        k, scale = to_unit_length(inputs["q"])
-        # A position that sees only itself hands its gradient to its own value.
-        grad_values = inputs["grad"] * inputs["lse"].isinf()[:, None]
-        grad_q, grad_k = torch.zeros_like(k), torch.zeros_like(k)
-        scratch = _Scratch(lse.dtype)
-        for stretch in _stretches(group, buckets, padding_mask, rules, k.dtype):
-            _add_gradients_in_blocks(stretch, scratch, inputs | {"k": k}, grad_q, grad_k, grad_values)
-        along = (grad_k * k).sum(-1, keepdim=True)
-        group.write(grad_qk, grad_q.addcmul_(grad_k.addcmul_(along, k, value=-1), scale))
-        group.write(grad_v, grad_values)
+        rows = _Rows(group.rows(qk), group.rows(v))
+        grads = _Gradients(group.rows(grad), group.rows(out), group.rows(lse))
+        for sorted_round in _rounds(group, buckets, padding_mask, rules, lse.dtype):
+            grads.add_round(sorted_round, rows)
+        group.write(grad_qk, grads.of_qk(rows))
+        group.write(grad_v, grads.of_v())
 
     share_out(pull_back, *_groups(qk))
     return grad_qk, grad_v
 
 
-class _Scratch:
-    """Memory used again and again under a name: to touch fresh memory takes longer than what is computed in it."""
+class _Rows:
+    """Queries and values side by side, (N, 2 * D), to be fetched at once, and what scales queries to keys, (N)."""
 
-    def __init__(self, dtype: torch.dtype) -> None:
-        self._dtype = dtype
-        self._memory: dict[str, Tensor] = {}
+    def __init__(self, q: Tensor, v: Tensor) -> None:
+        self.width = q.shape[1]
+        self._q_and_v = torch.cat([q, v], dim=1)
+        self.scale = to_unit_length(q)[1][:, 0]
+        self._scratch = Scratch(q.dtype)
 
-    def empty(self, name: str, *shape: int) -> Tensor:
-        size = prod(shape)
-        memory = self._memory.get(name)
-        if memory is None or memory.numel() < size:
-            memory = self._memory[name] = torch.empty(size, dtype=self._dtype)
-        return memory[:size].view(shape)
+    @property
+    def q(self) -> Tensor:
+        return self._q_and_v[:, : self.width]
 
-    def take(self, name: str, x: Tensor, rows: Tensor) -> Tensor:
-        """x[rows]"""
-        return torch.index_select(x, 0, rows, out=self.empty(name, len(rows), *x.shape[1:]))
+    @property
+    def v(self) -> Tensor:
+        return self._q_and_v[:, self.width :]
 
-    def windows(self, name: str, x: Tensor, stretch: Stretch, tile: Tile) -> Tensor:
-        """What the tile looks at in x (P, D): keys or values for the kernels, (T, 1, W, D)."""
-        overlapping, chosen = stretch.windows(x, tile)
-        return self.take(name, overlapping, chosen).view(len(chosen), 1, -1, x.shape[1])
-
-    def queries(self, name: str, x: Tensor, stretch: Stretch, tile: Tile) -> Tensor:
-        """What belongs to the tile's own queries in x (P, D), (T, 1, Q, D), or in x (P), (T, 1, Q)."""
-        blocks = x.view(-1, stretch.block_len, *x.shape[1:])
-        return self.take(name, blocks, tile.blocks)[:, None]
+    def windows(self, rows: Tensor, tile: Tile, block_len: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, (T, 1, Q, D), keys and values, (T, 1, W, D), of a tile that looks at rows (T, W)."""
+        shape = (len(rows), 1, tile.window_len, -1)
+        q_and_v = self._scratch.take("q and v", self._q_and_v, rows.flatten()).view(shape)
+        q, v = q_and_v.split(self.width, dim=-1)
+        scale = self._scratch.take("scale", self.scale, rows.flatten()).view(shape)
+        k = torch.mul(q, scale, out=self._scratch.empty("k", *q.shape))
+        return q[:, :, tile.before : tile.before + block_len], k, v
 
 
-def _attend_in_blocks(stretch: Stretch, scratch: _Scratch, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Output and logsumexp of a stretch at its `query_rows`."""
-    q, k, v = (scratch.take(name, inputs[name], stretch.rows) for name in "qkv")
-    out = scratch.empty("out", len(stretch.query_rows), q.shape[1])
-    lse = scratch.empty("lse", len(stretch.query_rows))
-    for tile in stretch.tiles():
-        q_tile = scratch.queries("q_tile", q, stretch, tile)
-        k_tile, v_tile = scratch.windows("k_tile", k, stretch, tile), scratch.windows("v_tile", v, stretch, tile)
-        out_tile, lse_tile = _attend(q_tile, k_tile, v_tile, stretch.mask(tile))
-        out[tile.queries].copy_(out_tile.view(-1, q.shape[1]))
+def _attend_in_round(sorted_round: SortedRound, rows: _Rows) -> tuple[Tensor, Tensor, Tensor]:
+    """Output and logsumexp at the round's `query_rows`, and where among these each row is found."""
+    query_rows = sorted_round.query_rows
+    out, lse = rows.v.new_empty(len(query_rows), rows.width), rows.v.new_empty(len(query_rows))
+    for tile in sorted_round.tiles():
+        q, k, v = rows.windows(sorted_round.window_rows(tile), tile, sorted_round.block_len)
+        out_tile, lse_tile = _attend(q, k, v, sorted_round.mask(tile))
+        out[tile.queries].copy_(out_tile.view(-1, rows.width))
         lse[tile.queries].copy_(lse_tile.flatten())
-    return out, lse
+    places = torch.empty(len(rows.v) + 1, dtype=torch.int64)  # the last one for what is no position
+    return out, lse, places.scatter_(0, query_rows, torch.arange(len(query_rows)))[:-1]
 
 
-def _add_gradients_in_blocks(
-    stretch: Stretch, scratch: _Scratch, inputs: dict[str, Tensor], grad_q: Tensor, grad_k: Tensor, grad_v: Tensor
-) -> None:
-    """Adds a stretch's share to the gradients of queries, keys and values, (N, D) each."""
-    places = {name: scratch.take(name, x, stretch.rows) for name, x in inputs.items()}
-    sums = [scratch.empty(name, *places["k"].shape).zero_() for name in ("grad_k", "grad_v")]
-    for tile in stretch.tiles():
-        q, grad, out, lse = (
-            scratch.queries(name + "_tile", places[name], stretch, tile) for name in ("q", "grad", "out", "lse")
-        )
-        k, v = (scratch.windows(name + "_tile", places[name], stretch, tile) for name in "kv")
-        shares = [x.flatten(0, 2) for x in _attend_backward(grad, q, k, v, out, lse, stretch.mask(tile))]
-        grad_q.index_add_(0, stretch.rows.view(-1, stretch.block_len)[tile.blocks].flatten(), shares[0])
-        window_places = stretch.window_places(tile)
-        for total, share in zip(sums, shares[1:], strict=True):
-            total.index_add_(0, window_places, share)
-    for total, share in zip((grad_k, grad_v), sums, strict=True):
-        total.index_add_(0, stretch.rows, share)
+def _merge(out: Tensor, lse: Tensor, added_out: Tensor, added_lse: Tensor, places: Tensor) -> None:
+    """Makes output, (N, D), and logsumexp, (N), those of the union with further pairs, found at the given places."""
+    added_lse = added_lse.index_select(0, places)
+    weight = (added_lse - lse).sigmoid_()[:, None]
+    for part, part_weight, part_places in zip(*(x.split(ROWS_TO_MERGE) for x in (out, weight, places)), strict=True):
+        part.lerp_(added_out.index_select(0, part_places), part_weight)
+    torch.logaddexp(lse, added_lse, out=lse)
+
+
+class _Gradients:
+    """Gradients of queries, (N, D), and of keys and values, (N, 2 * D), summed over rounds."""
+
+    def __init__(self, grad: Tensor, out: Tensor, lse: Tensor) -> None:
+        width = grad.shape[1]
+        self._grad_and_out, self._lse = torch.cat([grad, out], dim=1), lse
+        self._q, self._k_and_v = torch.zeros_like(grad), grad.new_zeros(len(grad), 2 * width)
+        # A position that sees only itself hands its gradient to its own value.
+        torch.mul(grad, lse.isinf()[:, None], out=self._k_and_v[:, width:])
+        self._scratch = Scratch(grad.dtype)
+
+    def add_round(self, sorted_round: SortedRound, rows: _Rows) -> None:
+        """Adds what the pairs of one round contribute."""
+        width = rows.width
+        for tile in sorted_round.tiles():
+            window_rows = sorted_round.window_rows(tile)
+            q, k, v = rows.windows(window_rows, tile, sorted_round.block_len)
+            query_rows = window_rows[:, tile.before : tile.before + sorted_round.block_len].flatten()
+            lse = self._scratch.take("lse", self._lse, query_rows).view(q.shape[:3])
+            grad_and_out = self._scratch.take("grad and out", self._grad_and_out, query_rows)
+            grad, out = grad_and_out.view(*q.shape[:3], -1).split(width, dim=-1)
+            grad_q, grad_k, grad_v = _attend_backward(grad, q, k, v, out, lse, sorted_round.mask(tile))
+            both = torch.cat([grad_k, grad_v], dim=-1, out=self._scratch.empty("k and v", *k.shape[:3], 2 * width))
+            self._q.index_add_(0, query_rows, grad_q.reshape(-1, width))
+            self._k_and_v.index_add_(0, window_rows.flatten(), both.view(-1, 2 * width))
+
+    def of_qk(self, rows: _Rows) -> Tensor:
+        """The gradient of what is both query and, scaled to unit length, key: only what is across the key turns it."""
+        grad_k, scale = self._k_and_v[:, : rows.width], rows.scale[:, None]
+        k = rows.q * scale
+        along = (grad_k * k).sum(-1, keepdim=True)
+        return self._q.addcmul_(grad_k.addcmul_(along, k, value=-1), scale)
+
+    def of_v(self) -> Tensor:
+        return self._k_and_v[:, self._q.shape[1] :]
 
 
 @dataclass(frozen=True)
@@ -205,10 +215,10 @@ def _groups(qk: Tensor) -> tuple[list[_Group], int]:
     return groups, max(1, ROWS_AT_A_TIME // (length * heads * examples))
 
 
-def _stretches(
+def _rounds(
     group: _Group, buckets: Tensor, padding_mask: Tensor | None, rules: Rules, dtype: torch.dtype
-) -> Iterator[Stretch]:
-    """All rounds of the group, in turn and in parts."""
+) -> Iterator[SortedRound]:
+    """Each round of the group in turn."""
     mask = None if padding_mask is None else padding_mask[group.examples, None, None]
     keys = sort_keys(buckets[group.examples, group.heads], mask)
     order = sort_by_bucket(keys)
@@ -218,4 +228,4 @@ def _stretches(
     keys, order = keys.gather(-1, order).flatten(0, 1), order.flatten(0, 1)
     for r in range(order.shape[1]):
         earlier = [] if codes is None else [codes[:, before] for before in range(r)]
-        yield from SortedRound(keys[:, r].contiguous(), order[:, r], earlier, rules, dtype).stretches()
+        yield SortedRound(keys[:, r].contiguous(), order[:, r], earlier, rules, dtype)

@@ -7,9 +7,11 @@ given to threads as wholes, each with its data in the cache of its own core.
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from math import prod
 from typing import TypeVar
 
 import torch
+from torch import Tensor
 
 Part = TypeVar("Part")
 
@@ -35,3 +37,23 @@ def share_out(work: Callable[[Part], None], parts: Sequence[Part], most_threads:
             list(pool.map(work_without_gradients, parts))
     finally:
         torch.set_num_threads(n_threads)  # a thread's own number is also what threads started later begin with
+
+
+class Scratch:
+    """Memory used again and again under a name: to touch fresh memory takes longer than what is computed in it."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        self._dtype = dtype
+        self._memory: dict[str, Tensor] = {}
+
+    def empty(self, name: str, *shape: int) -> Tensor:
+        """A tensor of that shape with any content, valid until the name is used again."""
+        size = prod(shape)
+        memory = self._memory.get(name)
+        if memory is None or memory.numel() < size:
+            memory = self._memory[name] = torch.empty(size, dtype=self._dtype)
+        return memory[:size].view(shape)
+
+    def take(self, name: str, x: Tensor, rows: Tensor) -> Tensor:
+        """x[rows]."""
+        return torch.index_select(x, 0, rows, out=self.empty(name, len(rows), *x.shape[1:]))
