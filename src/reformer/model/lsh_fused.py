@@ -60,16 +60,17 @@ def forward(qk: Tensor, v: Tensor, buckets: Tensor, padding_mask: Tensor | None,
     """Output, (B, H, L, D), and logsumexp over all rounds, (B, H, L), which is infinite where a position sees only itself."""
     out, lse = torch.empty_like(v), torch.empty(v.shape[:3], dtype=torch.promote_types(v.dtype, torch.float32))
 
-    def attend(group: _Group) -> None:
-        rows = _Rows(group.rows(qk), group.rows(v))
-        group_out, group_lse = torch.zeros_like(rows.v), rows.v.new_full(rows.v.shape[:1], -PENALTY)
+    def attend(group: _Group, scratch: Scratch) -> None:
+        rows = _Rows(group.rows(qk), group.rows(v), scratch)
+        group_out = scratch.empty("group's out", *rows.v.shape).zero_()
+        group_lse = rows.v.new_full(rows.v.shape[:1], -PENALTY)
         for sorted_round in _rounds(group, buckets, padding_mask, rules, lse.dtype):
-            _merge(group_out, group_lse, *_attend_in_round(sorted_round, rows))
+            _merge(group_out, group_lse, *_attend_in_round(sorted_round, rows, scratch), scratch)
         alone = group_lse < -PENALTY / 2
         group.write(out, torch.where(alone[:, None], rows.v, group_out))
         group.write(lse, group_lse.masked_fill_(alone, torch.inf))
 
-    share_out(attend, *_groups(qk))
+    share_out(attend, *_groups(qk), lse.dtype)
     return out, lse
 
 
@@ -86,26 +87,26 @@ def backward(
     """Gradients of qk and v, (B, H, L, D) each, from that of the output."""
     grad_qk, grad_v = torch.empty_like(qk), torch.empty_like(v)
 
-    def pull_back(group: _Group) -> None:
-        rows = _Rows(group.rows(qk), group.rows(v))
-        grads = _Gradients(group.rows(grad), group.rows(out), group.rows(lse))
+    def pull_back(group: _Group, scratch: Scratch) -> None:
+        rows = _Rows(group.rows(qk), group.rows(v), scratch)
+        grads = _Gradients(group.rows(grad), group.rows(out), group.rows(lse), scratch)
         for sorted_round in _rounds(group, buckets, padding_mask, rules, lse.dtype):
             grads.add_round(sorted_round, rows)
         group.write(grad_qk, grads.of_qk(rows))
         group.write(grad_v, grads.of_v())
 
-    share_out(pull_back, *_groups(qk))
+    share_out(pull_back, *_groups(qk), lse.dtype)
     return grad_qk, grad_v
 
 
 class _Rows:
     """Queries and values side by side, (N, 2 * D), to be fetched at once, and what scales queries to keys, (N)."""
 
-    def __init__(self, q: Tensor, v: Tensor) -> None:
+    def __init__(self, q: Tensor, v: Tensor, scratch: Scratch) -> None:
         self.width = q.shape[1]
-        self._q_and_v = torch.cat([q, v], dim=1)
+        self._q_and_v = scratch.cat("rows", q, v)
         self.scale = to_unit_length(q)[1][:, 0]
-        self._scratch = Scratch(q.dtype)
+        self._scratch = scratch
 
     @property
     def q(self) -> Tensor:
@@ -118,17 +119,17 @@ class _Rows:
     def windows(self, rows: Tensor, tile: Tile, block_len: int) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, (T, 1, Q, D), keys and values, (T, 1, W, D), of a tile that looks at rows (T, W)."""
         shape = (len(rows), 1, tile.window_len, -1)
-        q_and_v = self._scratch.take("q and v", self._q_and_v, rows.flatten()).view(shape)
+        q_and_v = self._scratch.take("tile of rows", self._q_and_v, rows.flatten()).view(shape)
         q, v = q_and_v.split(self.width, dim=-1)
         scale = self._scratch.take("scale", self.scale, rows.flatten()).view(shape)
         k = torch.mul(q, scale, out=self._scratch.empty("k", *q.shape))
         return q[:, :, tile.before : tile.before + block_len], k, v
 
 
-def _attend_in_round(sorted_round: SortedRound, rows: _Rows) -> tuple[Tensor, Tensor, Tensor]:
+def _attend_in_round(sorted_round: SortedRound, rows: _Rows, scratch: Scratch) -> tuple[Tensor, Tensor, Tensor]:
     """Output and logsumexp at the round's `query_rows`, and where among these each row is found."""
     query_rows = sorted_round.query_rows
-    out, lse = rows.v.new_empty(len(query_rows), rows.width), rows.v.new_empty(len(query_rows))
+    out, lse = scratch.empty("round's out", len(query_rows), rows.width), scratch.empty("round's lse", len(query_rows))
     for tile in sorted_round.tiles():
         q, k, v = rows.windows(sorted_round.window_rows(tile), tile, sorted_round.block_len)
         out_tile, lse_tile = _attend(q, k, v, sorted_round.mask(tile))
@@ -138,25 +139,26 @@ def _attend_in_round(sorted_round: SortedRound, rows: _Rows) -> tuple[Tensor, Te
     return out, lse, places.scatter_(0, query_rows, torch.arange(len(query_rows)))[:-1]
 
 
-def _merge(out: Tensor, lse: Tensor, added_out: Tensor, added_lse: Tensor, places: Tensor) -> None:
+def _merge(out: Tensor, lse: Tensor, added_out: Tensor, added_lse: Tensor, places: Tensor, scratch: Scratch) -> None:
     """Makes output, (N, D), and logsumexp, (N), those of the union with further pairs, found at the given places."""
     added_lse = added_lse.index_select(0, places)
     weight = (added_lse - lse).sigmoid_()[:, None]
     for part, part_weight, part_places in zip(*(x.split(ROWS_TO_MERGE) for x in (out, weight, places)), strict=True):
-        part.lerp_(added_out.index_select(0, part_places), part_weight)
+        part.lerp_(scratch.take("added", added_out, part_places), part_weight)
     torch.logaddexp(lse, added_lse, out=lse)
 
 
 class _Gradients:
     """Gradients of queries, (N, D), and of keys and values, (N, 2 * D), summed over rounds."""
 
-    def __init__(self, grad: Tensor, out: Tensor, lse: Tensor) -> None:
-        width = grad.shape[1]
-        self._grad_and_out, self._lse = torch.cat([grad, out], dim=1), lse
-        self._q, self._k_and_v = torch.zeros_like(grad), grad.new_zeros(len(grad), 2 * width)
+    def __init__(self, grad: Tensor, out: Tensor, lse: Tensor, scratch: Scratch) -> None:
+        length, width = grad.shape
+        self._grad_and_out, self._lse = scratch.cat("grad and out", grad, out), lse
+        self._q = scratch.empty("grad of q", length, width).zero_()
+        self._k_and_v = scratch.empty("grads of k and v", length, 2 * width).zero_()
         # A position that sees only itself hands its gradient to its own value.
         torch.mul(grad, lse.isinf()[:, None], out=self._k_and_v[:, width:])
-        self._scratch = Scratch(grad.dtype)
+        self._scratch = scratch
 
     def add_round(self, sorted_round: SortedRound, rows: _Rows) -> None:
         """Adds what the pairs of one round contribute."""
@@ -166,18 +168,18 @@ class _Gradients:
             q, k, v = rows.windows(window_rows, tile, sorted_round.block_len)
             query_rows = window_rows[:, tile.before : tile.before + sorted_round.block_len].flatten()
             lse = self._scratch.take("lse", self._lse, query_rows).view(q.shape[:3])
-            grad_and_out = self._scratch.take("grad and out", self._grad_and_out, query_rows)
+            grad_and_out = self._scratch.take("tile of grad and out", self._grad_and_out, query_rows)
             grad, out = grad_and_out.view(*q.shape[:3], -1).split(width, dim=-1)
             grad_q, grad_k, grad_v = _attend_backward(grad, q, k, v, out, lse, sorted_round.mask(tile))
-            both = torch.cat([grad_k, grad_v], dim=-1, out=self._scratch.empty("k and v", *k.shape[:3], 2 * width))
+            both = self._scratch.cat("tile of k and v", grad_k, grad_v)
             self._q.index_add_(0, query_rows, grad_q.reshape(-1, width))
             self._k_and_v.index_add_(0, window_rows.flatten(), both.view(-1, 2 * width))
 
     def of_qk(self, rows: _Rows) -> Tensor:
         """The gradient of what is both query and, scaled to unit length, key: only what is across the key turns it."""
         grad_k, scale = self._k_and_v[:, : rows.width], rows.scale[:, None]
-        k = rows.q * scale
-        along = (grad_k * k).sum(-1, keepdim=True)
+        k = torch.mul(rows.q, scale, out=self._scratch.empty("k", *rows.q.shape))
+        along = torch.mul(grad_k, k, out=self._scratch.empty("along", *k.shape)).sum(-1, keepdim=True)
         return self._q.addcmul_(grad_k.addcmul_(along, k, value=-1), scale)
 
     def of_v(self) -> Tensor:

@@ -16,29 +16,6 @@ from torch import Tensor
 Part = TypeVar("Part")
 
 
-def share_out(work: Callable[[Part], None], parts: Sequence[Part], most_threads: int) -> None:
-    """Does the work on each part, without gradients, on up to most_threads threads, which divide PyTorch's own among them."""
-    n_threads = torch.get_num_threads()
-    n_workers = min(len(parts), n_threads, most_threads)
-    inferring = torch.is_inference_mode_enabled()
-
-    def work_without_gradients(part: Part) -> None:
-        with torch.inference_mode(inferring), torch.no_grad():  # threads do not inherit either
-            work(part)
-
-    if n_workers <= 1:
-        for part in parts:
-            work_without_gradients(part)
-        return
-    try:
-        with ThreadPoolExecutor(
-            n_workers, initializer=torch.set_num_threads, initargs=(n_threads // n_workers,)
-        ) as pool:
-            list(pool.map(work_without_gradients, parts))
-    finally:
-        torch.set_num_threads(n_threads)  # a thread's own number is also what threads started later begin with
-
-
 class Scratch:
     """Memory used again and again under a name: to touch fresh memory takes longer than what is computed in it."""
 
@@ -57,3 +34,37 @@ class Scratch:
     def take(self, name: str, x: Tensor, rows: Tensor) -> Tensor:
         """x[rows]."""
         return torch.index_select(x, 0, rows, out=self.empty(name, len(rows), *x.shape[1:]))
+
+    def cat(self, name: str, x: Tensor, y: Tensor) -> Tensor:
+        """x and y side by side."""
+        return torch.cat([x, y], dim=-1, out=self.empty(name, *x.shape[:-1], x.shape[-1] + y.shape[-1]))
+
+
+def share_out(
+    work: Callable[[Part, Scratch], None], parts: Sequence[Part], most_threads: int, dtype: torch.dtype
+) -> None:
+    """Does the work on each part, without gradients, on up to most_threads threads, which divide PyTorch's own among them.
+
+    Args:
+        work: called with a part, and with scratch memory of the dtype that its thread uses for one part after another.
+    """
+    n_threads = torch.get_num_threads()
+    n_workers = min(len(parts), n_threads, most_threads)
+    inferring = torch.is_inference_mode_enabled()
+
+    def work_on(own_parts: Sequence[Part]) -> None:
+        scratch = Scratch(dtype)
+        with torch.inference_mode(inferring), torch.no_grad():  # threads do not inherit either
+            for part in own_parts:
+                work(part, scratch)
+
+    if n_workers <= 1:
+        work_on(parts)
+        return
+    try:
+        with ThreadPoolExecutor(
+            n_workers, initializer=torch.set_num_threads, initargs=(n_threads // n_workers,)
+        ) as pool:
+            list(pool.map(work_on, [parts[first::n_workers] for first in range(n_workers)]))
+    finally:
+        torch.set_num_threads(n_threads)  # a thread's own number is also what threads started later begin with
