@@ -1,6 +1,5 @@
 """One training run, from its settings to its folder."""
 
-import hashlib
 import json
 import logging
 import shutil
@@ -22,6 +21,7 @@ from reformer.training.callbacks import Curve, ShowProgress
 from reformer.training.config import RunConfig
 from reformer.training.data_module import LanguageDataModule
 from reformer.training.environment import environment, peak_bytes
+from reformer.training.fingerprint import fingerprint
 from reformer.training.lit_module import LitLanguageModel
 
 CHECKPOINTS = Path(".checkpoints")
@@ -105,16 +105,11 @@ def _trainer(run: RunConfig, callbacks: list[Callback], logger: Logger | None) -
     )
 
 
-def fingerprint(run: RunConfig) -> str:
-    """Short hash of all that the trained weights depend on."""
-    settings = {key: value for key, value in asdict(run).items() if key not in ("evaluation", "logger", "name", "root")}
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
-
-
 def _summary(run: RunConfig, module: LitLanguageModel) -> dict[str, Any]:
     steps = run.trainer.steps
     return {
         "name": run.name,
+        "fingerprint": fingerprint(run),
         "data": run.data.name,
         "attention": attention_name(run.model.attention, run.model.n_hashes),
         "reversible": run.model.reversible,
@@ -138,5 +133,10 @@ def _quieten() -> None:
     """Leaves out what the reader of a log cannot act on."""
     for name in ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    for unactionable in ("does not have many workers", "LeafSpec.*is deprecated", "Checkpoint directory .* not empty"):
+    for unactionable in (
+        "does not have many workers",
+        "LeafSpec.*is deprecated",
+        "Checkpoint directory .* not empty",
+        "`srun` command is available",
+    ):
         warnings.filterwarnings("ignore", f".*{unactionable}")
