@@ -62,7 +62,7 @@ def forward(qk: Tensor, v: Tensor, buckets: Tensor, padding_mask: Tensor | None,
 
     def attend(group: _Group, scratch: Scratch) -> None:
         rows = _Rows(group.rows(qk), group.rows(v), scratch)
-        group_out = scratch.empty("group's out", *rows.v.shape).zero_()
+        group_out = scratch.empty("sum", *rows.v.shape).zero_()
         group_lse = rows.v.new_full(rows.v.shape[:1], -PENALTY)
         for sorted_round in _rounds(group, buckets, padding_mask, rules, lse.dtype):
             _merge(group_out, group_lse, *_attend_in_round(sorted_round, rows, scratch), scratch)
@@ -154,7 +154,7 @@ class _Gradients:
     def __init__(self, grad: Tensor, out: Tensor, lse: Tensor, scratch: Scratch) -> None:
         length, width = grad.shape
         self._grad_and_out, self._lse = scratch.cat("grad and out", grad, out), lse
-        self._q = scratch.empty("grad of q", length, width).zero_()
+        self._q = scratch.empty("sum", length, width).zero_()
         self._k_and_v = scratch.empty("grads of k and v", length, 2 * width).zero_()
         # A position that sees only itself hands its gradient to its own value.
         torch.mul(grad, lse.isinf()[:, None], out=self._k_and_v[:, width:])

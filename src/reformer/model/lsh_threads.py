@@ -5,15 +5,22 @@ than to compute, and wait for as long as another program keeps one core busy. Pa
 given to threads as wholes, each with its data in the cache of its own core.
 """
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import lru_cache
 from math import prod
+from threading import local
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 Part = TypeVar("Part")
+
+# Scratch memory that a thread holds on to when it has done its work.
+MOST_KEPT_BYTES = 48 << 20
 
 
 class Scratch:
@@ -28,7 +35,8 @@ class Scratch:
         size = prod(shape)
         memory = self._memory.get(name)
         if memory is None or memory.numel() < size:
-            memory = self._memory[name] = torch.empty(size, dtype=self._dtype)
+            with torch.inference_mode(False):  # it may be used again in another mode
+                memory = self._memory[name] = torch.empty(size, dtype=self._dtype)
         return memory[:size].view(shape)
 
     def take(self, name: str, x: Tensor, rows: Tensor) -> Tensor:
@@ -38,6 +46,10 @@ class Scratch:
     def cat(self, name: str, x: Tensor, y: Tensor) -> Tensor:
         """x and y side by side."""
         return torch.cat([x, y], dim=-1, out=self.empty(name, *x.shape[:-1], x.shape[-1] + y.shape[-1]))
+
+    @property
+    def n_bytes(self) -> int:
+        return sum(memory.nbytes for memory in self._memory.values())
 
 
 def share_out(
@@ -53,18 +65,39 @@ def share_out(
     inferring = torch.is_inference_mode_enabled()
 
     def work_on(own_parts: Sequence[Part]) -> None:
-        scratch = Scratch(dtype)
-        with torch.inference_mode(inferring), torch.no_grad():  # threads do not inherit either
+        # Threads inherit neither of the modes.
+        with torch.inference_mode(inferring), torch.no_grad(), _scratch(dtype) as scratch:
             for part in own_parts:
                 work(part, scratch)
+
+    def work_in_thread(own_parts: Sequence[Part]) -> None:
+        torch.set_num_threads(n_threads // n_workers)
+        work_on(own_parts)
 
     if n_workers <= 1:
         work_on(parts)
         return
     try:
-        with ThreadPoolExecutor(
-            n_workers, initializer=torch.set_num_threads, initargs=(n_threads // n_workers,)
-        ) as pool:
-            list(pool.map(work_on, [parts[first::n_workers] for first in range(n_workers)]))
+        list(_threads(n_workers).map(work_in_thread, [parts[first::n_workers] for first in range(n_workers)]))
     finally:
         torch.set_num_threads(n_threads)  # a thread's own number is also what threads started later begin with
+
+
+@lru_cache(maxsize=1)
+def _threads(n_workers: int) -> ThreadPoolExecutor:
+    # Kept, as memory that a new thread touches is new to it.
+    return ThreadPoolExecutor(n_workers, thread_name_prefix="lsh")
+
+
+os.register_at_fork(after_in_child=_threads.cache_clear)
+_kept = local()
+
+
+@contextmanager
+def _scratch(dtype: torch.dtype) -> Iterator[Scratch]:
+    """This thread's scratch memory, which stays for the next time unless there is much of it."""
+    kept: dict[str, Scratch] = vars(_kept)
+    scratch = kept.pop(str(dtype), None) or Scratch(dtype)
+    yield scratch
+    if scratch.n_bytes <= MOST_KEPT_BYTES:
+        kept[str(dtype)] = scratch
