@@ -64,18 +64,19 @@ def share_out(
     n_workers = min(len(parts), n_threads, most_threads)
     inferring = torch.is_inference_mode_enabled()
 
-    def work_on(own_parts: Sequence[Part]) -> None:
-        # Threads inherit neither of the modes.
-        with torch.inference_mode(inferring), torch.no_grad(), _scratch(dtype) as scratch:
-            for part in own_parts:
-                work(part, scratch)
+    def work_on(own_parts: Sequence[Part], scratch: Scratch) -> None:
+        for part in own_parts:
+            work(part, scratch)
 
     def work_in_thread(own_parts: Sequence[Part]) -> None:
         torch.set_num_threads(n_threads // n_workers)
-        work_on(own_parts)
+        # Threads inherit neither of the modes.
+        with torch.inference_mode(inferring), torch.no_grad(), _kept_scratch(dtype) as scratch:
+            work_on(own_parts, scratch)
 
     if n_workers <= 1:
-        work_on(parts)
+        with torch.no_grad():
+            work_on(parts, Scratch(dtype))
         return
     try:
         list(_threads(n_workers).map(work_in_thread, [parts[first::n_workers] for first in range(n_workers)]))
@@ -94,7 +95,7 @@ _kept = local()
 
 
 @contextmanager
-def _scratch(dtype: torch.dtype) -> Iterator[Scratch]:
+def _kept_scratch(dtype: torch.dtype) -> Iterator[Scratch]:
     """This thread's scratch memory, which stays for the next time unless there is much of it."""
     kept: dict[str, Scratch] = vars(_kept)
     scratch = kept.pop(str(dtype), None) or Scratch(dtype)
