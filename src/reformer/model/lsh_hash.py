@@ -13,12 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reformer.model.lsh_threads import Scratch, share_out
 from reformer.settings import require
 
 # Up to this many buckets one rotation is cheaper than two, whose factors must both be even.
 UNFACTORED_BUCKETS = 16
 # Numbers in a product with the rotations computed at a time: what stays in cache, or a bound on the memory.
-CPU_TILE = 1 << 18
+CPU_TILE = 1 << 17
 LARGE_TILE = 1 << 27
 
 
@@ -90,12 +91,18 @@ def hash_vectors(
     buckets = torch.empty(n_examples, n_heads, n_rounds, length, dtype=dtype, device=qk.device)
     # All rounds in one product, (B, H, D, R * f / 2); few positions at a time, so that what comes of it stays in cache.
     joined = [rotation.transpose(2, 3).flatten(3) for rotation in rotations]
-    tile = CPU_TILE if qk.device.type == "cpu" else LARGE_TILE
-    step = max(1, tile // (n_examples * n_heads * max(rotation.shape[-1] for rotation in joined)))
+    factors = [2 * rotation.shape[-1] for rotation in rotations]
+    on_cpu = qk.device.type == "cpu"
+    step = max(1, (CPU_TILE if on_cpu else LARGE_TILE) // (n_examples * n_heads * n_rounds * max(factors) // 2))
+
+    def hash_positions(positions: tuple[Tensor, Tensor], _: Scratch) -> None:
+        x, ids = positions
+        digits = [_nearest_direction((x.to(r.dtype) @ r).unflatten(-1, (n_rounds, -1))) for r in joined]
+        ids.copy_(_mixed_radix(digits, factors).transpose(2, 3))
+
+    parts = list(zip(qk.detach().split(step, dim=2), buckets.split(step, dim=3), strict=True))
     with torch.autocast(qk.device.type, enabled=False):
-        for x, ids in zip(qk.detach().split(step, dim=2), buckets.split(step, dim=3), strict=True):
-            digits = [_nearest_direction((x.to(r.dtype) @ r).unflatten(-1, (n_rounds, -1))) for r in joined]
-            ids.copy_(_mixed_radix(digits, [2 * rotation.shape[-1] for rotation in rotations]).transpose(2, 3))
+        share_out(hash_positions, parts, len(parts) if on_cpu else 1, joined[0].dtype)
     return buckets
 
 
