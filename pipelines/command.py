@@ -6,15 +6,15 @@ Nothing here imports torch: a mistake is reported before that has loaded.
 import os
 import shlex
 import sys
-import traceback
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 
 import hydra
+import sweep
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from mistakes import in_one_line
+from mistakes import tell
 from omegaconf import DictConfig
 from schema import CONF, register
 
@@ -40,7 +40,7 @@ def command(main: Callable[[DictConfig], float | None]) -> Callable[[], None]:
             if HydraConfig.get().mode == RunMode.RUN:
                 failures.append(error)
                 return None
-            _tell(error, f"{' '.join(HydraConfig.get().overrides.task)}: ")
+            tell(error, f"{' '.join(HydraConfig.get().overrides.task)}: ")
             raise JobFailed from None  # the sweep goes on, and fails at its end
 
     failures: list[Exception] = []
@@ -52,18 +52,23 @@ def command(main: Callable[[DictConfig], float | None]) -> Callable[[], None]:
         os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here, not to Hydra's own printing
         here = str(Path(__file__).parent)
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))  # for launchers
+        status: int | str | None = 0
         try:
             register()
+            sweep.register()
             hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")(task)()
             for failure in failures:
                 raise failure
         except JobFailed:
-            sys.exit(1)
+            status = 1
         except Exception as error:
-            _tell(error)
-            sys.exit(1)
+            tell(error)
+            sweep.wait_for_slurm()
+            status = 1
         except (KeyboardInterrupt, SystemExit) as stop:
-            sys.exit(_status(stop))
+            status = _status(stop)
+        all_good = sweep.end()
+        sys.exit(status or int(not all_good))
 
     return start
 
@@ -73,20 +78,6 @@ def command_line(script: str) -> str:
     job = HydraConfig.get()
     overrides = sys.argv[1:] if job.mode == RunMode.RUN else list(job.overrides.task)
     return shlex.join(["python", f"pipelines/{Path(script).name}", *overrides])
-
-
-def sweep() -> str:
-    """Name of the sweep that this run is part of, if it is."""
-    job = HydraConfig.get()
-    return "" if job.mode == RunMode.RUN else f"sweep_{Path(job.sweep.dir).name}"
-
-
-def _tell(error: Exception, before: str = "") -> None:
-    message = in_one_line(error)
-    if not message:
-        traceback.print_exception(error)
-    else:
-        print(f"error: {before}{message}", file=sys.stderr)
 
 
 def _status(stop: BaseException) -> int | str | None:

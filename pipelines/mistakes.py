@@ -2,6 +2,8 @@
 
 import errno
 import re
+import sys
+import traceback
 from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
@@ -14,6 +16,9 @@ from yaml import YAMLError  # type: ignore[import-untyped]
 from reformer.settings import SettingError
 
 VALUES = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", list: "a list, as [a,b]"}
+
+EXTRAS = {"joblib": "joblib", "submitit_slurm": "slurm", "submitit_local": "slurm", "optuna": "optuna"}
+"""Plugins of Hydra, and the extra of this project that brings each."""
 
 
 def in_one_line(error: BaseException) -> str:
@@ -36,9 +41,20 @@ def in_one_line(error: BaseException) -> str:
             return "not YAML: " + " ".join(str(error).split())
         case OSError() if error.strerror:
             return f"{error.filename or 'file'}: {error.strerror}"
+        case Exception() if type(error).__name__ in ("UncompletedJobError", "TerminatedWorkerError"):
+            return "a job of the sweep was killed: " + str(error).splitlines()[0]
         case Exception() if type(error).__name__ == "MisconfigurationException":
             return "trainer: " + " ".join(str(error).split())
     return ""
+
+
+def tell(error: BaseException, before: str = "") -> None:
+    """Prints it, after what says where it happened."""
+    message = in_one_line(error)
+    if not message:
+        traceback.print_exception(error)
+    else:
+        print(f"error: {before}{message}", file=sys.stderr)
 
 
 def unknown_setting(key: str, known: Iterable[str]) -> str:
@@ -69,6 +85,8 @@ def _allowed(kind: Any) -> str:
 def _missing_file(error: MissingConfigException) -> str:
     """A choice that no file answers to."""
     group, _, choice = str(error.missing_cfg_file).rpartition("/")
+    if choice in EXTRAS:
+        return f"{group}={choice} needs an extra: pip install -e '.[{EXTRAS[choice]}]'"
     if not error.options:
         return str(error).splitlines()[0].strip()
     return f"{group}={choice} is no choice: {group} must be one of {', '.join(error.options)}"

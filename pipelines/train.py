@@ -9,19 +9,26 @@ A run that compose has resolved, as `dvc repro` does it:
     python pipelines/train.py --config-dir=data/configs/train --config-name=duplication_lsh-4_reversible_seed-1
 """
 
-from command import command, command_line, sweep
+from typing import Any
+
+from command import command, command_line
 from omegaconf import DictConfig
 from schema import run_config
+from sweep import job
+
+from reformer.training.config import RunConfig
 
 
 @command
 def main(config: DictConfig) -> float:
     """Checks the settings, then trains."""
-    run = run_config(config)
-    run.logger.group = run.logger.group or sweep()
+    return job(lambda: run_config(config), _train)
+
+
+def _train(run: RunConfig) -> dict[str, Any]:
     from reformer.training.train import train  # torch loads here, after the check
 
-    return float(train(run, command_line(__file__))["val"]["bits_per_dim"])
+    return train(run, command_line(__file__))
 
 
 if __name__ == "__main__":
