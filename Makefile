@@ -24,6 +24,10 @@ test: $(INSTALLED) ## Quick tests
 test-all: $(INSTALLED) ## All tests, also slow ones and those that need a GPU, where there is one
 	@pytest -m ""
 
+.PHONY: test-slurm
+test-slurm: $(INSTALLED) ## Sweeps through a one-node Slurm cluster, made for the test (needs the extra slurm)
+	@tests/slurm/test.sh
+
 .PHONY: lint
 lint: $(INSTALLED) ## Style and types
 	@ruff check
