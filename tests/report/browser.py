@@ -117,7 +117,7 @@ def browser_page() -> Iterator[Page]:
     # Chromium reads commands from descriptor 3 and answers on 4, wherever the shell puts them.
     read_commands, write_commands = os.pipe()
     read_answers, write_answers = os.pipe()
-    with TemporaryDirectory() as profile:
+    with TemporaryDirectory(ignore_cleanup_errors=True) as profile:  # its children may still write
         shell = f'exec "$0" "$@" 3<&{read_commands} 4>&{write_answers}'
         process = subprocess.Popen(
             ["/bin/bash", "-c", shell, executable, *FLAGS, f"--user-data-dir={profile}"],

@@ -32,6 +32,12 @@ def test_parity_with_seeds_is_held_against_two_standard_errors_of_their_spread(t
     assert isclose(measured.limit, 2 * sqrt((0.02**2 + 0.01**2) / 3))
 
 
+def test_networks_that_learned_nothing_are_not_compared_but_one_that_fails_beside_another_is(tmp_path):
+    with pytest.raises(NotTested, match="no more than a uniform guess"):
+        parity(tmp_path, [8.5], [8.1])
+    assert isclose(parity(tmp_path, [8.5], [2.5]).mean, 6.0)
+
+
 @pytest.mark.parametrize(("step", "limit"), [(1e-6, 0.005), (0.3, 0.05)])
 def test_no_spread_between_seeds_makes_parity_hopeless_or_free(tmp_path, step, limit):
     assert parity(tmp_path, [2.5, 2.5 + step], [2.5, 2.5 + step]).limit == limit

@@ -13,6 +13,22 @@ from reformer.report.results import IMAGES, TEXTS, NotTested, Results, Run, RunG
 
 LEAST_PARITY_LIMIT, ONE_SEED_PARITY_LIMIT, LARGEST_PARITY_LIMIT = 0.005, 0.02, 0.05
 """Bits/dim: what no spread between seeds narrows, what stands for it with one seed, and what no spread widens."""
+UNIFORM = 8.0
+"""Bits/dim of a model that knows nothing of bytes. To compare networks that have not learned more would say nothing."""
+
+
+def scores(*runs: Run) -> list[float]:
+    """Test bits/dim of runs that are compared; raises NotTested where none of them is better than guessing."""
+    found = [run.score("trained") for run in runs]
+    if min(found) >= UNIFORM:
+        raise NotTested(f"{runs[0].folder.name} and what it is compared with have learned no more than a uniform guess")
+    return found
+
+
+def difference(one: Run, other: Run) -> float:
+    """Test bits/dim of a run less those of another."""
+    first, second = scores(one, other)
+    return first - second
 
 
 def copy_accuracy(results: Results, trained: str, evaluated: str) -> Measured:
@@ -61,28 +77,28 @@ def reversible_parity(results: Results, data: tuple[str, ...]) -> Measured:
     """
     reversible, ordinary = results.twins(results.data(data), "reversible")
     pairs = [reversible, ordinary]
-    difference = over_seeds(pairs, lambda a, b: a.score("trained") - b.score("trained"))
-    n = len(difference.values)
+    measured = over_seeds(pairs, difference)
+    n = len(measured.values)
     if n == 1:
         limit = ONE_SEED_PARITY_LIMIT
     else:
         spreads = [stdev(over_seeds(pairs, lambda *runs, i=i: runs[i].score("trained")).values) for i in (0, 1)]
         noise = 2 * sqrt(sum(spread**2 for spread in spreads) / n)
         limit = min(max(noise, LEAST_PARITY_LIMIT), LARGEST_PARITY_LIMIT)
-    return Measured(difference.values, limit=limit, n_wanted=difference.n_wanted)
+    return Measured(measured.values, limit=limit, n_wanted=measured.n_wanted)
 
 
 def shared_qk_cost(results: Results, data: tuple[str, ...]) -> Measured:
     """Bits/dim with shared queries and keys less those with separate ones."""
     pair = results.twins(results.data(data), "shared_qk")
-    return over_seeds(pair, lambda shared, separate: shared.score("trained") - separate.score("trained"))
+    return over_seeds(pair, difference)
 
 
 def most_rounds_against_full(results: Results) -> Measured:
     """Bits/dim of the LSH run with the most rounds over those of full attention, less one."""
     data = results.data(IMAGES)
     pair = [lsh_trained(results, data)[-1], results.find(data, attention="full")]
-    measured = over_seeds(pair, lambda lsh, full: lsh.score("trained") / full.score("trained") - 1)
+    measured = over_seeds(pair, lambda *runs: scores(*runs)[0] / scores(*runs)[1] - 1)
     rounds = pair[0].spec.n_hashes
     return measured if rounds >= 8 else _sourced(measured, f"with {rounds} rounds, the most trained")
 
@@ -92,7 +108,7 @@ def gain_from_training_rounds(results: Results) -> Measured:
     groups = lsh_trained(results, results.data(IMAGES))
     if len(groups) < 2:
         raise NotTested(f"one number of rounds only in profile {results.profile}")
-    return over_seeds([groups[0], groups[-1]], lambda few, many: few.score("trained") - many.score("trained"))
+    return over_seeds([groups[0], groups[-1]], difference)
 
 
 def by_depth(results: Results) -> list[RunGroup]:
@@ -116,7 +132,7 @@ def gain_from_depth(results: Results) -> Measured:
     groups = by_depth(results)
     if len(groups) < 2:
         raise NotTested(f"one depth only in profile {results.profile}")
-    return over_seeds([groups[0], groups[-1]], lambda low, high: low.score("trained") - high.score("trained"))
+    return over_seeds([groups[0], groups[-1]], difference)
 
 
 def with_lsh_off(results: Results) -> list[RunGroup]:
@@ -137,7 +153,7 @@ def with_lsh_off(results: Results) -> list[RunGroup]:
 def cost_of_lsh_off(results: Results) -> Measured:
     """Least rise in bits/dim when the LSH layers of a trained network are switched off."""
     groups = with_lsh_off(results)
-    return over_seeds(groups, lambda *runs: min(run.score("off") - run.score("trained") for run in runs))
+    return over_seeds(groups, lambda *runs: min(run.score("off") - scores(run)[0] for run in runs))
 
 
 Points = dict[str, dict[int, dict[str, float]]]
