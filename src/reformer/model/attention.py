@@ -3,10 +3,13 @@
 Shapes: B batch, L positions, D d_model, H heads, W d_head.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
+from torch.utils.checkpoint import checkpoint
 
 from reformer.model.branch import Branch
 from reformer.model.config import ReformerConfig
@@ -15,6 +18,11 @@ from reformer.model.lsh import count_buckets, hash_vectors, lsh_attention
 
 # Numbers in the queries of the heads that are computed at a time: what is more takes its heads one after the other.
 PIECE_SIZE = 1 << 24
+# Positions that are normalised and projected at a time where heads take turns, at the least.
+FEWEST_POSITIONS = 1 << 12
+
+Project = Callable[[Tensor], Tensor]
+"""Multiplies the normalised stream by a matrix (N, D): to (B, L, N)."""
 
 
 class Attention(Branch):
@@ -34,24 +42,40 @@ class Attention(Branch):
         if self.kind == "off":
             yield x.new_zeros(x.shape)
             return
-        normed = self.norm(x)
         n_heads, width = self.config.n_heads, self.config.d_head
         n_at_a_time = max(1, min(n_heads, PIECE_SIZE // (x.shape[0] * x.shape[1] * width)))
+        project = partial(linear, self.norm(x)) if n_at_a_time == n_heads else self._in_parts(x)
         for piece, first in enumerate(range(0, n_heads, n_at_a_time)):
             heads = slice(first * width, min(first + n_at_a_time, n_heads) * width)
-            yield self._piece(normed, heads, padding_mask, buckets, piece)
+            yield self._piece(project, heads, padding_mask, buckets, piece)
+
+    def _in_parts(self, x: Tensor) -> Project:
+        """A projection that keeps nothing but x: the normalised stream, and its gradient, are larger than all of a piece."""
+        parts = x.split(max(FEWEST_POSITIONS, PIECE_SIZE // (x.shape[0] * x.shape[2])), dim=1)
+
+        def normalise_and_project(part: Tensor, weight: Tensor) -> Tensor:
+            return linear(self.norm(part), weight)
+
+        def project(weight: Tensor) -> Tensor:
+            outs = [
+                checkpoint(normalise_and_project, part, weight, use_reentrant=False, preserve_rng_state=False)
+                for part in parts
+            ]
+            return torch.cat(outs, dim=1)
+
+        return project
 
     def _piece(
-        self, normed: Tensor, heads: slice, padding_mask: Tensor | None, buckets: list[Tensor], piece: int
+        self, project: Project, heads: slice, padding_mask: Tensor | None, buckets: list[Tensor], piece: int
     ) -> Tensor:
         """What some heads add, (B, L, D); a function of its own, so that nothing outlives it but what its gradient needs."""
 
-        def project(matrix: nn.Linear) -> Tensor:
-            """(B, L, D) -> (B, heads of the piece, L, W)."""
-            return linear(normed, matrix.weight[heads]).unflatten(-1, (-1, self.config.d_head)).transpose(1, 2)
+        def of_heads(matrix: nn.Linear) -> Tensor:
+            """(B, heads of the piece, L, W)."""
+            return project(matrix.weight[heads]).unflatten(-1, (-1, self.config.d_head)).transpose(1, 2)
 
-        q, v = project(self.to_q), project(self.to_v)
-        k = None if self.to_k is None else project(self.to_k)
+        q, v = of_heads(self.to_q), of_heads(self.to_v)
+        k = None if self.to_k is None else of_heads(self.to_k)
         if self.kind == "lsh" and piece == len(buckets):
             buckets.append(self._hash(q))
         out = self._attend(q, k, v, padding_mask, buckets[piece] if self.kind == "lsh" else None)

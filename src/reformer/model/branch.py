@@ -8,7 +8,6 @@ Shapes: B batch, L positions, D d_model.
 """
 
 from collections.abc import Iterator
-from functools import reduce
 
 import torch
 from torch import Tensor, nn
@@ -42,7 +41,7 @@ class Branch(nn.Module):
         kept = [] if buckets is None else buckets
 
         def whole(part: Tensor) -> Tensor:
-            return reduce(_add, self.pieces(part, padding_mask, kept))
+            return _sum(self.pieces(part, padding_mask, kept))
 
         x = x.to(self.norm.weight.dtype)
 
@@ -55,6 +54,11 @@ class Branch(nn.Module):
         return torch.cat(outs, dim=1)
 
 
-def _add(x: Tensor, piece: Tensor) -> Tensor:
+def _sum(pieces: Iterator[Tensor]) -> Tensor:
     """Sums in float32 at least, as one must who computes the sum again to take it off a stream."""
-    return x.to(torch.promote_types(x.dtype, torch.float32)) + piece
+    total = next(pieces)
+    for piece in pieces:
+        total = total.to(torch.promote_types(total.dtype, torch.float32))
+        total = total + piece if torch.is_grad_enabled() else total.add_(piece)
+        del piece  # or it would last until the next one is computed
+    return total

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import get_gradient_edge
 from torch.utils.checkpoint import get_device_states, set_device_states
 
 from reformer.model.attention import Attention
@@ -64,7 +65,9 @@ class ResidualStack(nn.Module):
             return x, x
         if self.reversible and torch.is_grad_enabled():
             parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
-            return _Reversible.apply(self.branches(), dropout, padding_mask, x, *parameters)
+            grads = _Gradients()
+            streams = _Reversible.apply(grads, self.branches(), dropout, padding_mask, x, *parameters)
+            return grads.taken_from(streams)
         changed, read = x, x
         for branch in self.branches():
             changed, read = read, changed + _dropped(branch(read, padding_mask), dropout)
@@ -77,13 +80,20 @@ class _Reversible(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
+        grads: "_Gradients",
         branches: Sequence[Branch],
         dropout: float,
         padding_mask: Tensor | None,
         x: Tensor,
         *parameters: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        ctx.branches, ctx.dropout, ctx.padding_mask, ctx.parameters = branches, dropout, padding_mask, parameters
+        ctx.grads, ctx.branches, ctx.dropout, ctx.padding_mask, ctx.parameters = (
+            grads,
+            branches,
+            dropout,
+            padding_mask,
+            parameters,
+        )
         ctx.autocast = _same_autocast(x.device.type)
         ctx.n_pieces, ctx.random_states = [], []
         kept: list[Tensor] = []
@@ -97,14 +107,16 @@ class _Reversible(torch.autograd.Function):
             kept += buckets
             ctx.random_states.append(_RandomState(x) if dropout else None)
             changed, read = read, changed + _dropped(out, dropout)
+            del out  # or it would last until the next branch is computed
         ctx.save_for_backward(changed, read, *kept)
         return changed, read
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *nothing: Tensor) -> tuple[Tensor | None, ...]:
         changed, read, *kept = ctx.saved_tensors
-        grad_changed, grad_read = (grad.clone() for grad in grads)
+        ctx.maybe_clear_saved_tensors()  # unless the graph is kept: else the last state would last until the first is reached
+        grad_changed, grad_read = ctx.grads.pop(nothing)
         totals = {parameter: torch.zeros_like(parameter) for parameter in ctx.parameters}
         for branch, n_pieces, random_state in zip(
             reversed(ctx.branches), reversed(ctx.n_pieces), reversed(ctx.random_states), strict=True
@@ -119,8 +131,9 @@ class _Reversible(torch.autograd.Function):
             if noise is not None:
                 out = out.mul_(noise)
             changed, read = read - out, changed
+            del out
             grad_changed, grad_read = grad_read, grad_changed
-        return None, None, None, grad_changed + grad_read, *totals.values()
+        return None, None, None, None, grad_changed.add_(grad_read), *totals.values()
 
 
 def _replay(
@@ -156,15 +169,53 @@ def _replay(
                 part_out += piece.detach()
                 if not piece.requires_grad:
                     continue
-                # The pieces share the normalised input: its graph must outlive each of them.
                 grad_piece = part_grad_out.to(piece.dtype)
-                found = torch.autograd.grad(piece, [leaf, *parameters], grad_piece, retain_graph=True)
+                edge = get_gradient_edge(piece)
+                del piece  # its numbers are not needed any more
+                # The pieces share the normalised input: its graph must outlive each of them.
+                found = torch.autograd.grad(edge, [leaf, *parameters], grad_piece, retain_graph=True)
                 part_grad_x += found[0]
                 for parameter, grad in zip(parameters, found[1:], strict=True):
                     totals[parameter] += grad
                 # Else they and their graph would last until the next piece is computed.
-                del piece, grad_piece, found
+                del edge, grad_piece, found
     return out
+
+
+class _Gradients:
+    """Hands both streams' gradients to the backward pass as its own, which it may change and free.
+
+    What autograd hands over by itself lasts until the backward pass is over, and must not be changed.
+    """
+
+    def __init__(self) -> None:
+        self._grads: dict[int, Tensor] = {}
+
+    def taken_from(self, streams: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """The streams as others may use them; what gradient they get is kept here, and zeros without memory are passed on."""
+
+        def take(number: int, grad: Tensor | None) -> Tensor | None:
+            if grad is None:
+                return None
+            self._grads[number] = grad.clone(memory_format=torch.contiguous_format)
+            return grad.new_zeros(()).expand_as(grad)
+
+        if not streams[0].requires_grad:
+            return streams
+        for number, stream in enumerate(streams):
+            stream.register_hook(partial(take, number))
+        changed, read = streams
+        return changed.view_as(changed), read.view_as(read)
+
+    def pop(self, like: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """What was kept, or zeros where a stream is not used."""
+        changed, read = (
+            self._grads.pop(number)
+            if number in self._grads
+            else torch.zeros_like(x, memory_format=torch.contiguous_format)
+            for number, x in enumerate(like)
+        )
+        return changed, read
 
 
 class _RandomState:
