@@ -130,6 +130,20 @@ def test_what_comes_later_leaves_earlier_outputs_bit_identical(attention, networ
             assert not torch.equal(found[:, first:], expected[:, first:])
 
 
+@pytest.mark.parametrize("attention", [["lsh"], MIXED])
+def test_the_window_of_sorted_places_keeps_the_past_as_it_was_hashing_included(attention):
+    model = small_model(attention=attention, window="sorted", n_buckets=6, n_hashes=2)
+    inputs, _ = small_batch(37)
+    changed = inputs.clone()
+    changed[:, 20:] = (changed[:, 20:] + 1) % 19
+    outputs = []
+    for tokens in (inputs, changed):
+        torch.manual_seed(5)
+        outputs.append(model(tokens).detach())
+    assert (outputs[0][:, :20] - outputs[1][:, :20]).abs().max() < 1e-12
+    assert (outputs[0][:, 20:] - outputs[1][:, 20:]).abs().max() > 1e-3
+
+
 @each_mix
 @pytest.mark.parametrize("attention_is_causal", [True, False])
 def test_pads_at_the_end_leave_losses_and_gradients_as_they_are(attention, attention_is_causal):

@@ -102,4 +102,5 @@ class Attention(Branch):
             padding_mask=padding_mask,
             same_bucket_mask=config.same_bucket_mask,
             duplicate_correction=config.duplicate_correction,
+            window=config.window,
         )

@@ -6,6 +6,7 @@ from math import prod
 from reformer.settings import require, require_at_least, require_choice
 
 ATTENTION_KINDS = ("full", "local", "lsh", "off")
+WINDOWS = ("chunk", "sorted")
 POSITION_KINDS = ("axial", "learned")
 
 
@@ -38,6 +39,9 @@ class ReformerConfig:
     """Buckets a round; 0 takes 2 * (length // chunk_len) from the length at hand."""
     same_bucket_mask: bool = True
     """Only keys of the query's own bucket are visible (equation 3), not all of the window."""
+    window: str = "chunk"
+    """chunk: the paper's, whose borders move with later tokens; sorted: the chunk_len positions of the query's bucket before it,
+    which, with n_buckets set, makes a causal model causal to the letter."""
     duplicate_correction: bool = True
     """A key met in several rounds counts once (equations 15 and 16)."""
     causal: bool = True
@@ -85,6 +89,10 @@ class ReformerConfig:
             "n_buckets",
             "0 or an even number >= 2",
             self.n_buckets,
+        )
+        require_choice("window", self.window, WINDOWS)
+        require(
+            self.window == "chunk" or self.same_bucket_mask, "window", "chunk without same_bucket_mask", self.window
         )
         require_choice("n_streams", self.n_streams, (1, 2))
         require(not self.reversible or self.n_streams == 2, "n_streams", "2 where reversible is true", self.n_streams)

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from reformer.model.config import WINDOWS
 from reformer.settings import require, require_choice
 
-WINDOWS = ("chunk", "sorted")
 # Vectors shorter than this have no direction.
 SHORTEST = 1e-12
 
