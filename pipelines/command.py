@@ -85,7 +85,7 @@ def _status(stop: BaseException) -> int | str | None:
     cause: BaseException | None = stop
     while cause is not None:
         if isinstance(cause, KeyboardInterrupt):
-            print("interrupted", file=sys.stderr)
+            print(str(cause) or "interrupted", file=sys.stderr)
             return INTERRUPTED
         if type(cause).__name__ == "SIGTERMException":
             print("terminated", file=sys.stderr)

@@ -8,14 +8,17 @@ import tarfile
 import tracemalloc
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from reformer.data import archives
+from reformer.data import prepare as prepare_module
 from reformer.data.config import ImagesConfig, SourceFile, TextConfig
 from reformer.data.files import DataError
 from reformer.data.photos import photo_windows
@@ -104,6 +107,26 @@ def test_a_disk_that_fills_up_is_said_and_no_half_array_left(text, raw, small_di
     with pytest.raises(DataError, match=r"small is full: make room and run again$"):
         prepare(text, raw, small_disk)
     assert list(small_disk.iterdir()) == []
+
+
+def test_a_disk_that_fills_up_at_the_very_end_leaves_no_half_meta_json(raw, small_disk, monkeypatch):
+    data = bytes(100_000)
+    (raw / "t").write_bytes(data)
+    file = SourceFile("t", len(data), digest(data), unpacked_name="t", unpacked_size=len(data))
+    file.unpacked_sha256 = file.sha256
+    really = prepare_module.prepare_text
+
+    def fill(*arguments: Any) -> dict[str, dict[str, object]]:
+        splits = really(*arguments)
+        with suppress(OSError), (small_disk / "other").open("wb", buffering=0) as out:
+            while out.write(bytes(4096)):
+                pass
+        return splits
+
+    monkeypatch.setattr(prepare_module, "prepare_text", fill)
+    with pytest.raises(DataError, match=r"small is full: make room and run again$"):
+        prepare(TextConfig(name="t", seq_len=8, files=[file]), raw, small_disk)
+    assert not [path for path in small_disk.iterdir() if path.name.startswith("meta.json")]
 
 
 def test_a_truncated_bz2_is_damaged(text, raw, processed):

@@ -1,6 +1,7 @@
 """Every way in which the web fails, against a server on this machine that fails on demand."""
 
 import hashlib
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from reformer.data.config import SourceFile
 from reformer.data.files import DataError
 from reformer.data.transfer import Patience, Unavailable, fetch
 
+PROJECT = Path(__file__).parents[2]
 QUICK = Patience(timeout=0.3, tries=3, backoff=0.001)
 
 
@@ -170,32 +172,21 @@ def test_a_disk_that_fills_up_is_said_and_the_good_part_kept(web, file, small_di
     assert web.content.startswith(kept.read_bytes())
 
 
-INTERRUPTED = """
-import sys
-from pathlib import Path
-from reformer.data.config import SourceFile
-from reformer.data.transfer import fetch
-url, size, sha256, folder = sys.argv[1:]
-try:
-    fetch(SourceFile("a.zip", int(size), sha256), [url], Path(folder))
-except KeyboardInterrupt as stop:
-    print(stop)
-"""
-
-
-def test_ctrl_c_says_what_is_kept_and_the_next_run_goes_on(web, file, tmp_path, part):
+def test_ctrl_c_says_what_is_kept_and_the_next_run_goes_on(web, file, tmp_path, environment):
     web.behaviours = ["stall"]
-    command = [sys.executable, "-c", INTERRUPTED, web.url, str(file.size), file.sha256, str(tmp_path)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    source = f'{{name:a.zip,size:{file.size},sha256:"{file.sha256}",urls:["{web.url}"]}}'
+    command = [sys.executable, "pipelines/download.py", "data=enwik8", f"data.files=[{source}]", f"root={tmp_path}"]
+    process = subprocess.Popen(command, cwd=PROJECT, env=environment, stderr=subprocess.PIPE, text=True)
+    part = tmp_path / "raw" / "enwik8" / "a.zip.part"
     deadline = time.monotonic() + 20
     while not (part.exists() and part.stat().st_size) and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=20)
-    assert out.splitlines()[-1].startswith("interrupted: ")
-    assert out.splitlines()[-1].endswith(" of a.zip are kept, run again to go on from there")
+    _, told = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert re.fullmatch(r"interrupted: .+ kB of a\.zip are kept, run again to go on from there\n", told)
     kept = part.stat().st_size
     assert kept > 0
-    fetch(file, [web.url], tmp_path, QUICK)
-    assert_whole(tmp_path, web)
+    fetch(file, [web.url], part.parent, QUICK)
+    assert_whole(part.parent, web)
     assert web.ranges == [None, f"bytes={kept}-"]

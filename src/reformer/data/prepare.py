@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from reformer.data.config import DownloadedConfig, ImagesConfig, TextConfig
-from reformer.data.files import DataError
+from reformer.data.files import DataError, written_whole
 from reformer.data.images import prepare_images
 from reformer.data.text import prepare_text
 
@@ -36,6 +36,7 @@ def prepare(data: DownloadedConfig, raw: Path, processed: Path) -> None:
         case _:
             raise DataError(f"data.kind={data.kind} needs no preparation")
     meta["splits"] = splits
-    (processed / META).write_text(json.dumps(meta, indent=2) + "\n")
+    with written_whole(processed / META) as out:
+        out.write((json.dumps(meta, indent=2) + "\n").encode())
     counts = ", ".join(f"{entry[unit]:,} {split}" for split, entry in splits.items())
     print(f"prepare {data.name}: {unit}: {counts} -> {processed}")
