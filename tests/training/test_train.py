@@ -10,10 +10,13 @@ import torch
 import wandb
 from pytorch_lightning.callbacks import Callback
 
-from reformer.data.config import DuplicationConfig
+from reformer.data.config import DuplicationConfig, TextConfig
 from reformer.model.config import ReformerConfig
+from reformer.settings import SettingError
 from reformer.training import tracking, train
+from reformer.training.checkpoints import checkpoint_folder, readable
 from reformer.training.config import LoggerConfig, OptimizerConfig, RunConfig, TrainerConfig
+from reformer.training.device import choose_device
 
 FILES = ("train.json", "curve.csv", "weights.safetensors")
 
@@ -87,13 +90,55 @@ def test_a_run_that_was_interrupted_ends_as_if_it_had_not_been(monkeypatch, accu
     assert not list(Path(".checkpoints").iterdir())
 
 
-def test_other_settings_never_go_on_from_a_checkpoint():
+def test_a_run_that_was_stopped_at_its_very_end_ends_the_next_time(monkeypatch):
+    train.train(tiny_run("whole"), "")
+
+    def stop(*_):
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "save_file", stop)
+        with pytest.raises(OSError, match="no space left"):
+            train.train(tiny_run("cut"), "")
+    train.train(tiny_run("cut"), "")
+    assert contents("cut") == contents("whole")
+
+
+def test_a_checkpoint_that_was_cut_off_is_put_away(tmp_path, capsys):
+    checkpoint = tmp_path / "last.ckpt"
+    assert readable(checkpoint) is None
+    torch.save({"some": torch.ones(1000)}, checkpoint)
+    assert readable(checkpoint) == checkpoint
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1500])
+    assert readable(checkpoint) is None
+    assert not checkpoint.exists()
+    assert "cannot be read" in capsys.readouterr().out
+
+
+def test_other_settings_or_data_never_go_on_from_a_checkpoint(tmp_path):
     run = tiny_run("data")
-    before = train.fingerprint(run)
-    run.logger.mode, run.evaluation.attention, run.root = "offline", ["full"], "elsewhere"
-    assert train.fingerprint(run) == before
+    before = checkpoint_folder(run, tmp_path)
+    run.logger.mode, run.evaluation.attention = "offline", ["full"]
+    assert checkpoint_folder(run, tmp_path) == before
     run.optimizer.lr = 0.5
-    assert train.fingerprint(run) != before
+    changed = checkpoint_folder(run, tmp_path)
+    assert changed != before
+    (tmp_path / "meta.json").write_text("{}")
+    assert checkpoint_folder(run, tmp_path) != changed
+
+
+def test_an_address_with_a_password_is_not_logged():
+    run = tiny_run("data")
+    run.data = TextConfig(name="text", seq_len=12, mirror="https://user:secret@host")
+    assert "secret" not in json.dumps(train._settings(run))
+
+
+def test_an_accelerator_that_is_not_there_is_refused_in_a_line():
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(SettingError, match=r"^accelerator must be cpu or auto on a machine without an NVIDIA GPU"):
+        choose_device("gpu")
+    assert choose_device("auto") == torch.device("cpu")
 
 
 def test_the_curve_ends_at_the_last_step_with_the_scores_of_the_summary():

@@ -16,6 +16,7 @@ from reformer.model.attention_name import parse_attention
 from reformer.model.config import ReformerConfig
 from reformer.model.reformer_lm import ReformerLM
 from reformer.training.config import RunConfig
+from reformer.training.device import choose_device
 from reformer.training.scores import TokenSums
 
 
@@ -35,7 +36,7 @@ def evaluate(run: RunConfig) -> dict[str, Any]:
     weights = folder / "weights.safetensors"
     if not weights.exists():
         raise DataError(f"{weights} is missing: train the run first")
-    device = torch.device("cuda" if torch.cuda.is_available() and run.trainer.accelerator != "cpu" else "cpu")
+    device = choose_device(run.trainer.accelerator)
     batches = evaluation_batches(run.data, Path(run.root) / "processed" / run.data.name, run.evaluation.split, run.seed)
     results: dict[str, dict[str, float]] = {}
     n_tokens = 0
@@ -46,6 +47,12 @@ def evaluate(run: RunConfig) -> dict[str, Any]:
         model.load_state_dict(load_file(weights))
         sums = score(model.to(device).eval(), DataLoader(batches, batch_size=None), run.seed)
         results[attention], n_tokens = sums.scores(), round(sums.sums[2].item())
+        found = results[attention]
+        print(
+            f"{run.name} with {attention}: {run.evaluation.split} {found['bits_per_dim']:.4f} bits/dim, "
+            f"accuracy {found['accuracy']:.4f}",
+            flush=True,
+        )
     content = {"name": run.name, "split": run.evaluation.split, "n_tokens": n_tokens, "results": results}
     (folder / "evaluation.json").write_text(json.dumps(content, indent=2) + "\n")
     return content

@@ -74,6 +74,12 @@ class ShowProgress(Callback):
         """Rate of training, looks at the held-out split left out."""
         return self.steps * self.tokens_per_step / self.seconds if self.seconds else 0.0
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"seconds": self.seconds, "steps": self.steps}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.seconds, self.steps = state_dict["seconds"], state_dict["steps"]
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.is_global_zero:
             self.task = self.bar.add_task(

@@ -1,17 +1,19 @@
 """What defines a training run. Free of torch and Lightning."""
 
 from dataclasses import dataclass, field
+from math import inf
 
 from omegaconf import MISSING
 
 from reformer.data.config import DataConfig
 from reformer.model.attention_name import parse_attention
 from reformer.model.config import ReformerConfig
-from reformer.settings import require, require_at_least, require_choice
+from reformer.settings import require, require_choice
 
 OPTIMIZERS = ("adam", "adafactor")
 SCHEDULES = ("constant", "rsqrt")
 ACCELERATORS = ("auto", "cpu", "gpu")
+STRATEGIES = ("auto", "ddp")
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed", "bf16-true", "64-true")
 LOGGER_MODES = ("auto", "online", "offline", "disabled")
 
@@ -37,7 +39,7 @@ class OptimizerConfig:
     def __post_init__(self) -> None:
         require_choice("optimizer.name", self.name, OPTIMIZERS)
         require_choice("optimizer.schedule", self.schedule, SCHEDULES)
-        require(self.lr > 0, "optimizer.lr", "> 0", self.lr)
+        require(0 < self.lr < inf, "optimizer.lr", "> 0 and finite", self.lr)
         require(
             len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas),
             "optimizer.betas",
@@ -74,6 +76,7 @@ class TrainerConfig:
         for name in ("max_steps", "val_every", "log_every", "accumulate", "devices", "num_nodes"):
             require(getattr(self, name) >= 1, f"trainer.{name}", ">= 1", getattr(self, name))
         require(self.steps_scale > 0, "trainer.steps_scale", "> 0", self.steps_scale)
+        require_choice("trainer.strategy", self.strategy, STRATEGIES)
         require_choice("trainer.accelerator", self.accelerator, ACCELERATORS)
         require_choice("trainer.precision", self.precision, PRECISIONS)
         require(self.num_workers >= 0, "trainer.num_workers", ">= 0", self.num_workers)
@@ -132,7 +135,7 @@ class RunConfig:
     """Folder of everything generated."""
 
     def __post_init__(self) -> None:
-        require_at_least(0, seed=self.seed)
+        require(0 <= self.seed < 2**63, "seed", ">= 0 and < 2 ** 63", self.seed)
         require(
             self.data.seq_len <= self.model.max_seq_len,
             "model.max_seq_len",

@@ -33,6 +33,11 @@ class LanguageDataModule(pl.LightningDataModule):
         self.data, self.processed, self.seed = data, processed, seed
         self.accumulate, self.num_workers = accumulate, num_workers
 
+    def check(self) -> None:
+        """Raises a SettingError now where the prepared data is missing or does not fit, not in the middle of starting."""
+        training_batches(self.data, self.processed, self.seed)
+        evaluation_batches(self.data, self.processed, "val", self.seed)
+
     def train_dataloader(self) -> DataLoader[Batch]:
         assert self.trainer is not None
         rank, world_size = self.trainer.global_rank, self.trainer.world_size

@@ -42,7 +42,7 @@ class LitLanguageModel(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Scores what was trained on since the last look, and the held-out split; the same on all devices."""
         for split, sums in self.sums.items():
-            sums.sums = self.trainer.strategy.reduce(sums.sums, reduce_op="sum")
+            sums.sums = self.trainer.strategy.reduce(sums.sums.to(self.device), reduce_op="sum")
             self.scores[split] = sums.scores()
             # A name of its own beside the loss of each step.
             self.log_dict({f"{split}/{name}": value for name, value in self.scores[split].items() if name != "loss"})

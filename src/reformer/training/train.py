@@ -18,14 +18,13 @@ from reformer.model.attention_name import attention_name
 from reformer.model.reformer_lm import ReformerLM
 from reformer.training import tracking
 from reformer.training.callbacks import Curve, ShowProgress
+from reformer.training.checkpoints import checkpoint_folder, readable
 from reformer.training.config import RunConfig
 from reformer.training.data_module import LanguageDataModule
+from reformer.training.device import choose_device
 from reformer.training.environment import environment, peak_bytes
-from reformer.training.fingerprint import fingerprint
+from reformer.training.fingerprint import ORIGIN, fingerprint
 from reformer.training.lit_module import LitLanguageModel
-
-CHECKPOINTS = Path(".checkpoints")
-"""One folder for each resolved configuration: another configuration can never go on from it."""
 
 
 def train(run: RunConfig, command: str) -> dict[str, Any]:
@@ -45,30 +44,25 @@ def train(run: RunConfig, command: str) -> dict[str, Any]:
         SettingError: the settings do not fit the prepared data.
     """
     _quieten()
-    folder = Path(run.root) / "runs" / run.name
-    folder.mkdir(parents=True, exist_ok=True)
+    processed = Path(run.root) / "processed" / run.data.name
+    data = LanguageDataModule(run.data, processed, run.seed, run.trainer.accumulate, run.trainer.num_workers)
+    data.check()
     torch.manual_seed(run.seed)
     module = LitLanguageModel(ReformerLM(run.model), run.optimizer, run.seed)
-    data = LanguageDataModule(
-        run.data,
-        Path(run.root) / "processed" / run.data.name,
-        run.seed,
-        run.trainer.accumulate,
-        run.trainer.num_workers,
-    )
     tokens_per_step = run.data.batch_size * run.trainer.accumulate * run.data.seq_len
     curve, progress = Curve(tokens_per_step), ShowProgress(run.name, tokens_per_step)
-    checkpoints = CHECKPOINTS / fingerprint(run)
+    checkpoints = checkpoint_folder(run, processed)
     # After a look at the held-out split, so that its scores are in the checkpoint too.
     checkpoint = ModelCheckpoint(checkpoints, filename="last", every_n_epochs=1, save_on_train_epoch_end=False)
-    with tracking.tracked(run.logger, run.name, run.data.name, "train", asdict(run)) as logger:
+    with tracking.tracked(run.logger, run.name, run.data.name, "train", _settings(run)) as logger:
         trainer = _trainer(run, [curve, progress, checkpoint], logger)
-        last = checkpoints / "last.ckpt"
-        trainer.fit(module, data, ckpt_path=last if last.exists() else None, weights_only=True)
+        trainer.fit(module, data, ckpt_path=readable(checkpoints / "last.ckpt"), weights_only=True)
         if curve.last_step < run.trainer.steps:
             trainer.validate(module, data, verbose=False)
-    summary = _summary(run, module)
+    summary = _summary(run, module, curve)
     if trainer.is_global_zero:
+        folder = Path(run.root) / "runs" / run.name
+        folder.mkdir(parents=True, exist_ok=True)
         curve.write(folder / "curve.csv")
         save_file(module.model.state_dict(), folder / "weights.safetensors")
         _write_json(folder / "train.json", summary)
@@ -78,14 +72,23 @@ def train(run: RunConfig, command: str) -> dict[str, Any]:
             "peak_bytes": peak_bytes(module.device),
         }
         _write_json(folder / "environment.json", environment(module.device, command) | measured)
+        scores = ", ".join(f"{name} {value:.4f}" for name, value in summary["val"].items() if name != "loss")
+        print(f"{run.name}: {run.trainer.steps:,} steps, val {scores} -> {folder}")
     shutil.rmtree(checkpoints, ignore_errors=True)
     return summary
+
+
+def _settings(run: RunConfig) -> dict[str, Any]:
+    """All settings, but for where the data was fetched from: an address may hold a password."""
+    settings = asdict(run)
+    settings["data"] = {key: value for key, value in settings["data"].items() if key not in ORIGIN}
+    return settings
 
 
 def _trainer(run: RunConfig, callbacks: list[Callback], logger: Logger | None) -> pl.Trainer:
     settings, steps = run.trainer, run.trainer.steps
     return pl.Trainer(
-        accelerator=settings.accelerator,
+        accelerator="gpu" if choose_device(settings.accelerator).type == "cuda" else "cpu",
         devices=settings.devices,
         num_nodes=settings.num_nodes,
         strategy=settings.strategy,
@@ -100,12 +103,12 @@ def _trainer(run: RunConfig, callbacks: list[Callback], logger: Logger | None) -
         use_distributed_sampler=False,
         enable_model_summary=False,
         enable_progress_bar=False,
-        logger=logger,
+        logger=logger if logger is not None else False,
         callbacks=callbacks,
     )
 
 
-def _summary(run: RunConfig, module: LitLanguageModel) -> dict[str, Any]:
+def _summary(run: RunConfig, module: LitLanguageModel, curve: Curve) -> dict[str, Any]:
     steps = run.trainer.steps
     return {
         "name": run.name,
@@ -121,7 +124,7 @@ def _summary(run: RunConfig, module: LitLanguageModel) -> dict[str, Any]:
         "steps": steps,
         "seq_len": run.data.seq_len,
         "tokens_seen": steps * run.trainer.accumulate * run.data.batch_size * run.data.seq_len,
-        "val": module.scores["val"],
+        "val": {name: curve.rows[-1][name] for name in ("loss", "bits_per_dim", "accuracy")},
     }
 
 
