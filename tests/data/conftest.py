@@ -108,7 +108,7 @@ class Web:
         behaviour = self.behaviours.pop(0) if self.behaviours else "behave"
         offset = (
             int(asked.removeprefix("bytes=").removesuffix("-"))
-            if asked and behaviour not in ("ignore range", "truncate anew")
+            if asked and "anew" not in behaviour and "web page" not in behaviour
             else 0
         )
         body = self.content[offset:]
@@ -124,7 +124,7 @@ class Web:
                 body, headers = b"<html>" * 99, {"Content-Type": "application/zip"}
             case "other length":
                 body, headers = body + b"?", headers | {"Content-Length": str(len(body) + 1)}
-            case "endless":
+            case "endless" | "endless anew":
                 body = body + bytes(1 << 20)
                 del headers["Content-Length"]
             case "truncate" | "truncate anew" | "stall":
@@ -132,10 +132,16 @@ class Web:
             case "truncate without length":
                 body = half
                 del headers["Content-Length"]
-            case "corrupt":
+            case "corrupt" | "corrupt anew":
                 body = body[:-1] + bytes([body[-1] ^ 1])
             case "other range":
                 headers["Content-Range"] = f"bytes {offset + 1}-{len(self.content) - 1}/{len(self.content)}"
+            case "no total":
+                headers["Content-Range"] = f"bytes {offset}-{len(self.content) - 1}/*"
+            case "shorter range":
+                body = half
+                headers |= {"Content-Length": str(len(half))}
+                headers["Content-Range"] = f"bytes {offset}-{offset + len(half) - 1}/{len(self.content)}"
             case behaviour if behaviour.isdigit():
                 status, body, headers = int(behaviour), b"no", {}
         handler.send_response(status)

@@ -73,12 +73,76 @@ def test_a_kept_part_of_another_file_is_dropped_and_the_file_fetched_anew(web, f
     assert web.ranges[-1] is None
 
 
-@pytest.mark.parametrize("trouble", ["ignore range", "other range", "416"])
+@pytest.mark.parametrize("trouble", ["all anew", "other range", "416"])
 def test_a_server_that_cannot_resume_sends_the_whole(web, file, tmp_path, part, trouble):
     part.write_bytes(web.content[:1234])
     web.behaviours = [trouble]
     fetch(file, [web.url], tmp_path, QUICK)
     assert_whole(tmp_path, web)
+
+
+@pytest.mark.parametrize("trouble", ["no total", "shorter range"])
+def test_a_partial_answer_is_taken_in_every_legal_form(web, file, tmp_path, part, trouble):
+    part.write_bytes(web.content[:1234])
+    web.behaviours = [trouble]
+    fetch(file, [web.url], tmp_path, QUICK)
+    assert_whole(tmp_path, web)
+    assert web.ranges[0] == "bytes=1234-"
+    assert None not in web.ranges
+
+
+@pytest.mark.parametrize(
+    "troubles",
+    [
+        *[
+            [trouble]
+            for trouble in ("web page", "web page in disguise", "other length", "endless", "corrupt", "404", "503")
+        ],
+        *[[trouble] for trouble in ("truncate anew", "endless anew", "corrupt anew", "416")],
+        ["416", "truncate anew"],
+        ["other range", "web page in disguise"],
+        ["other range", "truncate anew"],
+    ],
+    ids=", ".join,
+)
+def test_a_worse_mirror_does_not_cost_what_a_better_one_brought(web, file, tmp_path, part, troubles):
+    part.write_bytes(web.content[:200_000])
+    web.behaviours = [*troubles, *troubles[-1:] * 20]
+    with pytest.raises(Unavailable):
+        fetch(file, [web.url], tmp_path, QUICK)
+    assert [path.name for path in tmp_path.iterdir()] == [part.name]
+    assert part.read_bytes() == web.content[:200_000]
+    assert len(web.ranges) <= 2 + QUICK.tries
+    web.behaviours = []
+    fetch(file, [web.url], tmp_path, QUICK)
+    assert_whole(tmp_path, web)
+    assert web.ranges[-1] == "bytes=200000-"
+
+
+def test_what_an_address_brought_stays_when_it_refuses_the_rest(web, file, tmp_path, part):
+    web.behaviours = ["truncate", "403"]
+    with pytest.raises(Unavailable):
+        fetch(file, [web.url], tmp_path, QUICK)
+    assert part.stat().st_size > len(web.content) / 4
+
+
+def test_what_is_sent_anew_takes_over_when_it_is_longer(web, file, tmp_path, part):
+    part.write_bytes(web.content[:1234])
+    web.behaviours = ["truncate anew", "503", "503", "503"]
+    with pytest.raises(Unavailable):
+        fetch(file, [web.url], tmp_path, QUICK)
+    assert [path.name for path in tmp_path.iterdir()] == [part.name]
+    assert part.stat().st_size > 1234
+    assert web.content.startswith(part.read_bytes())
+
+
+def test_a_long_part_that_is_wrong_is_replaced_though_the_address_breaks_off(web, file, tmp_path, part, monkeypatch):
+    monkeypatch.setattr(transfer, "BLOCK", 1000)
+    part.write_bytes(web.content[:100] + bytes(290_000))
+    web.behaviours = ["behave", *["truncate"] * 5]
+    fetch(file, [web.url], tmp_path, QUICK)
+    assert_whole(tmp_path, web)
+    assert len(web.ranges) == 7
 
 
 @pytest.mark.parametrize("status", ["408", "429", "500", "503"])

@@ -4,8 +4,10 @@ What arrives goes to NAME.part, which outlives any interruption, and becomes NAM
 cannot be the file (a web page, another length) is refused before a byte of it is written.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from shutil import disk_usage
 from urllib.parse import urlsplit
@@ -35,12 +37,12 @@ class _Refused(Exception):
     """This address will not give the file, however often it is asked."""
 
 
-class _Interrupted(Exception):
-    """The transfer broke off, with `size` bytes on disk; another try may go on."""
+class _WrongFile(_Refused):
+    """What it sent is proved wrong."""
 
-    def __init__(self, reason: str, part: Path) -> None:
-        super().__init__(reason)
-        self.size = _size(part)
+
+class _Interrupted(Exception):
+    """The transfer broke off; another try may go on."""
 
 
 @dataclass(frozen=True)
@@ -88,127 +90,171 @@ def fetch(file: SourceFile, urls: Sequence[str], folder: Path, patience: Patienc
 
 def _fetch_from(url: str, file: SourceFile, part: Path, patience: Patience) -> None:
     """Tries one address until the file is whole, it refuses, or it brings nothing new several times in a row."""
-    host = urlsplit(url).netloc
+    transfer = _Transfer(url, file, part, patience)
 
     def say(state: RetryCallState) -> None:
         assert state.outcome
         assert state.next_action
         again = f"trying again in {state.next_action.sleep:.0f} s"
-        print(f"download {file.name}: {host} {state.outcome.exception()} at {decimal(_size(part))}, {again}")
+        print(f"download {file.name}: {transfer.host} {state.outcome.exception()} at {decimal(_size(part))}, {again}")
 
     retrying = Retrying(
         retry=retry_if_exception_type(_Interrupted),
-        stop=_NothingNew(patience.tries),
+        stop=lambda _: transfer.fruitless >= patience.tries,
         wait=wait_exponential(multiplier=patience.backoff, max=60),
         before_sleep=say,
         reraise=True,
     )
-    print(f"download {file.name}: {decimal(max(file.size - _size(part), 0))} from {host}")
+    print(f"download {file.name}: {decimal(max(file.size - _size(part), 0))} from {transfer.host}")
     try:
-        retrying(_transfer, url, file, part, patience.timeout)
+        retrying(transfer.go_on)
     except _Interrupted as reason:
         raise _Refused(str(reason)) from None
+    finally:
+        transfer.anew.unlink(missing_ok=True)
 
 
-class _NothingNew:
-    """Stops after so many tries in a row that left no more on disk than there had been before."""
+class _Transfer:
+    """A file from one address, by as many requests as it takes.
 
-    def __init__(self, tries: int) -> None:
-        self.tries, self.fruitless, self.most = tries, 0, 0
-
-    def __call__(self, state: RetryCallState) -> bool:
-        reason = state.outcome.exception() if state.outcome else None
-        assert isinstance(reason, _Interrupted)
-        self.fruitless = 0 if reason.size > self.most else self.fruitless + 1
-        self.most = max(self.most, reason.size)
-        return self.fruitless >= self.tries
-
-
-def _transfer(url: str, file: SourceFile, part: Path, timeout: float) -> None:
-    """Completes NAME.part by one request, and checks it."""
-    resumed = _size(part)
-    if resumed > file.size:
-        part.unlink()
-        resumed = 0
-    if resumed < file.size:
-        _require_space(part, file.size - resumed)
-        resumed = _append(url, file, part, timeout)
-    with progress(f"check {file.name}", file.size) as advance:
-        problem = difference(part, file.size, file.sha256, advance)
-    if problem:
-        part.unlink()
-        if resumed:
-            # The piece that was there may have been at fault: the whole, from this address, is another chance.
-            raise _Interrupted("sent the rest of another file", part)
-        raise _Refused(f"sent a file that {problem}")
-
-
-def _append(url: str, file: SourceFile, part: Path, timeout: float) -> int:
-    """Asks for what is missing and writes it behind what is there; returns how much the server let stand."""
-    offset = _size(part)
-    headers = {"Accept-Encoding": "identity", "User-Agent": "reformer-experiments"}
-    if offset:
-        headers["Range"] = f"bytes={offset}-"
-    try:
-        with requests.get(url, headers=headers, stream=True, timeout=timeout) as answer:
-            offset = _accepted(answer, offset, file, part)
-            with (
-                explained_if_full(part.parent),
-                part.open("r+b" if offset else "wb") as out,
-                progress(file.name, file.size, offset) as advance,
-            ):
-                out.seek(offset)
-                for block in answer.iter_content(BLOCK):
-                    if out.tell() + len(block) > file.size:
-                        raise _Refused(f"sends more than the {file.size:,} bytes of the file")
-                    if out.tell() == 0 and file.name.endswith(".zip") and not block.startswith(b"PK"):
-                        raise _Refused("sends something that is not a zip file")
-                    out.write(block)
-                    advance(len(block))
-    except SSLError as error:
-        raise _Refused(f"has a certificate that is not trusted ({error})") from None
-    except requests.Timeout:
-        raise _Interrupted(f"said nothing for {timeout:g} s", part) from None
-    except NoConnection as error:
-        stalled = "Read timed out" in str(error)
-        raise _Interrupted("stalled" if stalled else "cannot be reached (no network?)", part) from None
-    except ChunkedEncodingError:
-        raise _Interrupted("broke off", part) from None
-    except RequestException as error:
-        raise _Refused(f"cannot be used ({error})") from None
-    if _size(part) < file.size:
-        raise _Interrupted("broke off", part)
-    return offset
-
-
-def _accepted(answer: requests.Response, offset: int, file: SourceFile, part: Path) -> int:
-    """Judges an answer by its head.
-
-    Returns:
-        The offset at which its body begins.
-
-    Raises:
-        _Refused, _Interrupted: the body is not, or not now, what was asked for.
+    What is kept from before, maybe of a better address, is not given up for less: where this address cannot continue it,
+    or what it adds proves wrong, the file is begun anew under a second name, which takes over when it is longer.
     """
-    status, length = answer.status_code, answer.headers.get("Content-Length")
-    if status in RETRIED:
-        raise _Interrupted(f"is busy ({status})", part)
-    if status == 416 or (status == 206 and not _continues(answer, offset, file.size)):
-        part.unlink(missing_ok=True)
-        raise _Interrupted("cannot go on where it stopped", part)
-    if status not in (200, 206):
-        raise _Refused(REFUSALS.get(status, f"answers with an error ({status})"))
-    if "text/html" in answer.headers.get("Content-Type", ""):
-        raise _Refused("answers with a web page instead of the file")
-    begin = offset if status == 206 else 0
-    if length is not None and int(length) != file.size - begin:
-        raise _Refused(f"offers {int(length) + begin:,} bytes instead of {file.size:,}")
-    return begin
+
+    def __init__(self, url: str, file: SourceFile, part: Path, patience: Patience) -> None:
+        self.url, self.file, self.part, self.timeout = url, file, part, patience.timeout
+        self.host = urlsplit(url).netloc
+        self.anew = part.with_name(part.name + ".tmp")
+        self.anew.unlink(missing_ok=True)
+        if _size(part) > file.size:
+            part.unlink()
+        self.target = part
+        """The file that is written: `part` or `anew`."""
+        self.before = _size(part)
+        """Bytes of `part` that did not come from this address."""
+        self.most, self.fruitless = 0, 0
+        """Most bytes there have been; tries in a row that left no more."""
+
+    def go_on(self) -> None:
+        """Completes the file by one request, and checks it. Afterwards `part` is the whole file."""
+        try:
+            if _size(self.target) < self.file.size:
+                self._append()
+            self._check()
+        except _Interrupted:
+            size = _size(self.target)
+            self.fruitless = 0 if size > self.most else self.fruitless + 1
+            self.most = max(self.most, size)
+            raise
+        except _WrongFile:
+            self._forget()
+            raise
+        finally:
+            if self.target == self.anew and _size(self.anew) > _size(self.part):
+                self.anew.replace(self.part)
+                self.target, self.before = self.part, 0
+
+    def _check(self) -> None:
+        """Compares a file of the right size with the published one."""
+        with progress(f"check {self.file.name}", self.file.size) as advance:
+            problem = difference(self.target, self.file.size, self.file.sha256, advance)
+        if not problem:
+            return
+        if self.target == self.anew or not self.before:
+            raise _WrongFile(f"sent a file that {problem}")
+        # What was there before may have been at fault: the whole, from this address, is another chance.
+        if self.before == self.file.size:
+            self.before = 0
+        self._forget()
+        self.target, self.most = self.anew, 0
+        raise _Interrupted("sent the rest of another file")
+
+    def _forget(self) -> None:
+        """Drops what came from this address."""
+        self.anew.unlink(missing_ok=True)
+        if not self.before:
+            self.part.unlink(missing_ok=True)
+        elif _size(self.part) > self.before:
+            with self.part.open("r+b") as kept:
+                kept.truncate(self.before)
+
+    def _append(self) -> None:
+        """Asks for what is missing and writes it behind what is there, or anew."""
+        offset = _size(self.target)
+        _require_space(self.part, self.file.size - offset)
+        headers = {"Accept-Encoding": "identity", "User-Agent": "reformer-experiments"}
+        if offset:
+            headers["Range"] = f"bytes={offset}-"
+        try:
+            with requests.get(self.url, headers=headers, stream=True, timeout=self.timeout) as answer:
+                self._write(answer, self._begin(answer, offset))
+        except SSLError as error:
+            raise _Refused(f"has a certificate that is not trusted ({error})") from None
+        except requests.Timeout:
+            raise _Interrupted(f"said nothing for {self.timeout:g} s") from None
+        except NoConnection as error:
+            raise _Interrupted(
+                "stalled" if "Read timed out" in str(error) else "cannot be reached (no network?)"
+            ) from None
+        except ChunkedEncodingError:
+            raise _Interrupted("broke off") from None
+        except RequestException as error:
+            raise _Refused(f"cannot be used ({error})") from None
+        if _size(self.target) < self.file.size:
+            raise _Interrupted("broke off")
+
+    def _begin(self, answer: requests.Response, offset: int) -> int:
+        """Judges an answer by its head.
+
+        Returns:
+            The offset at which its body begins.
+
+        Raises:
+            _Refused, _Interrupted: the body is not, or not now, what was asked for.
+        """
+        status, length = answer.status_code, answer.headers.get("Content-Length")
+        end = _end(answer, offset, self.file.size) if status == 206 else self.file.size
+        if status in RETRIED:
+            raise _Interrupted(f"is busy ({status})")
+        if offset and (status == 416 or not end):
+            self.anew.unlink(missing_ok=True)
+            self.target = self.anew
+            raise _Interrupted("cannot go on where it stopped")
+        if status not in (200, 206) or not end:
+            raise _Refused(REFUSALS.get(status, f"answers with an error ({status})"))
+        if "text/html" in answer.headers.get("Content-Type", ""):
+            raise _Refused("answers with a web page instead of the file")
+        begin = offset if status == 206 else 0
+        if length is not None and int(length) != end - begin:
+            raise _Refused(f"offers {int(length) + begin:,} bytes instead of {end:,}")
+        return begin
+
+    def _write(self, answer: requests.Response, begin: int) -> None:
+        """Writes a body that begins at the offset `begin`; what begins at 0 does not take the place of what is there."""
+        body = answer.iter_content(BLOCK)
+        first = next(body, b"")
+        if not begin and self.file.name.endswith(".zip") and not first.startswith(b"PK"[: len(first)]):
+            raise _Refused("sends something that is not a zip file")
+        if not begin and _size(self.part):
+            self.target = self.anew
+        with (
+            explained_if_full(self.part.parent),
+            self.target.open("r+b" if begin else "wb") as out,
+            progress(self.file.name, self.file.size, begin) as advance,
+        ):
+            out.seek(begin)
+            for block in chain([first], body):
+                if out.tell() + len(block) > self.file.size:
+                    raise _WrongFile(f"sends more than the {self.file.size:,} bytes of the file")
+                out.write(block)
+                advance(len(block))
 
 
-def _continues(answer: requests.Response, offset: int, size: int) -> bool:
-    """Whether a partial answer is the rest that was asked for."""
-    return answer.headers.get("Content-Range", "") == f"bytes {offset}-{size - 1}/{size}"
+def _end(answer: requests.Response, offset: int, size: int) -> int:
+    """Where a partial answer ends that begins at the offset asked for; 0 for any other. Some servers send no total."""
+    found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", answer.headers.get("Content-Range", ""))
+    fits = found and int(found[1]) == offset <= int(found[2]) < size and found[3] in ("*", str(size))
+    return int(found[2]) + 1 if found and fits else 0
 
 
 def _require_space(part: Path, needed: int) -> None:
