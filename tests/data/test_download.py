@@ -4,6 +4,7 @@ import hashlib
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from shutil import copyfile, copytree, ignore_patterns
 
 import pytest
 
@@ -14,6 +15,7 @@ from reformer.data.files import DataError
 from reformer.data.transfer import Patience, fetch
 from reformer.settings import SettingError
 
+PROJECT = Path(__file__).parents[2]
 TEXT = b"Nam dui ligula, fringilla a, euismod sodales."
 
 
@@ -95,6 +97,35 @@ def test_a_source_without_the_file_says_what_is_wanted(data, raw, tmp_path):
         download(data, raw)
 
 
+@pytest.mark.parametrize(("name", "instead"), [("a.zip", "300,004"), ("a", "45"), ("b", "300,004 or 45")])
+def test_a_source_of_another_size_is_said(data, raw, tmp_path, name, instead):
+    (tmp_path / name).write_bytes(bytes(1000))
+    data.source = str(tmp_path / name if name == "b" else tmp_path)
+    with pytest.raises(DataError, match=rf"{name} has 1,000 bytes instead of {instead}: give the published a\.zip, or"):
+        download(data, raw)
+
+
+def test_the_source_and_the_mirror_of_one_data_set_reach_dvc_repro(script, tmp_path):
+    for name in ("conf", "pipelines", "src"):
+        copytree(PROJECT / name, tmp_path / name, ignore=ignore_patterns("__pycache__"))
+    copyfile(PROJECT / "params.yaml", tmp_path / "params.yaml")
+    with (tmp_path / "conf" / "data" / "wikipedia.yaml").open("a") as out:
+        out.write(f"source: {tmp_path}/mine\nmirror: https://in.side\n")
+    assert script("compose", project=tmp_path).returncode == 0
+    resolved = tmp_path / "data" / "configs" / "download"
+    assert f"source: {tmp_path}/mine\n  mirror: https://in.side\n" in (resolved / "wikipedia.yaml").read_text()
+    assert "in.side" not in (resolved / "photos.yaml").read_text()
+    done = script("download", f"--config-dir={resolved}", "--config-name=wikipedia", project=tmp_path)
+    assert f"data.source={tmp_path}/mine holds no wikipedia.xml.bz2 of 1,695,871 bytes" in done.stderr
+
+
+def test_the_password_of_a_mirror_is_not_told(data, raw, web, capsys):
+    web.behaviours = ["404"]
+    data.mirror = web.url.replace("//", "//user:secret@")
+    download(data, raw)
+    assert "secret" not in capsys.readouterr().out
+
+
 def test_a_file_that_no_address_gives_is_said_in_one_line_with_every_remedy(data, raw, web):
     web.behaviours = ["403"]
     data.by_hand = "torrent 1234"
@@ -102,7 +133,7 @@ def test_a_file_that_no_address_gives_is_said_in_one_line_with_every_remedy(data
         download(data, raw)
     message = str(error.value)
     assert "\n" not in message
-    for part in ("wants a log-in (403)", "torrent 1234", str(raw), "data.source=", "data.mirror="):
+    for part in ("wants a log-in (403)", "torrent 1234", str(raw), "data.source=", "data.mirror=", "conf/data/a.yaml"):
         assert part in message
 
 

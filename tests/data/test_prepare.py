@@ -4,6 +4,7 @@ import bz2
 import hashlib
 import io
 import json
+import struct
 import tarfile
 import tracemalloc
 import zipfile
@@ -266,6 +267,43 @@ def test_images_that_are_not_the_published_ones_leave_no_array(write, raw, proce
     with pytest.raises(DataError, match=message):
         prepare(config, raw, processed)
     assert list(processed.iterdir()) == []
+
+
+def broken_chunk(image: np.ndarray) -> bytes:
+    """A PNG image that goes on, after half of its pixels, with what is no chunk: Pillow calls it a syntax error."""
+    pixels = png(image)[41:5041]
+    return png(image)[:33] + struct.pack(">I4s", 5000, b"IDAT") + pixels + bytes(5000)
+
+
+def patched(archive: bytes, at: int, value: int) -> bytes:
+    """A .zip file with another value in a member's header, in both places where it stands."""
+    changed = bytearray(archive)
+    for signature, offset in ((b"PK\x03\x04", at), (b"PK\x01\x02", at + 2)):
+        changed[archive.index(signature) + offset] = value
+    return bytes(changed)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "error"),
+    [
+        ("train_.tar", lambda i: tar_of({"a.png": png(i[0])[:20]}), "unpack requires a buffer of 8 bytes"),
+        ("train_.tar", lambda i: tar_of({"a.png": broken_chunk(i[0])}), "broken PNG file"),
+        ("train_.zip", lambda i: patched(zip_of({"a.npz": npz(i)}), 8, 99), "compression method is not supported"),
+        ("train_.zip", lambda i: patched(zip_of({"a.npz": npz(i)}), 6, 1), "is encrypted"),
+    ],
+)
+def test_whatever_a_library_says_of_a_damaged_file_is_told_with_a_remedy(
+    write, raw, processed, rng, name, content, error
+):
+    config = write({name: content(pictures(rng, 4))}, train=4, val=0)
+    with pytest.raises(DataError, match=rf"{name} is damaged \(.*{error}.*\): remove it and run the download stage"):
+        prepare(config, raw, processed)
+
+
+def test_the_last_line_tells_the_side(write, raw, processed, rng, capsys):
+    images = npz(pictures(rng, 3))
+    prepare(write({"train_.npz": images, "val_.npz": images}, side=16, train=3, val=3), raw, processed)
+    assert "prepare i: images of 16 x 16 pixels: 3 train, 3 val, 3 test -> " in capsys.readouterr().out
 
 
 def npy(n: int) -> bytes:

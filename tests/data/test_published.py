@@ -26,7 +26,7 @@ NAMES = sorted(path.stem for path in CONF.glob("*.yaml"))
 def load(name: str) -> DataConfig:
     """Reads a file of conf/data as Hydra does: schema first, then the file."""
     settings = yaml.safe_load((CONF / f"{name}.yaml").read_text())
-    schema, itself = settings.pop("defaults")
+    schema, itself, *_ = settings.pop("defaults")
     assert itself == "_self_"
     merged = OmegaConf.merge(SCHEMAS[schema["/schema/data@_here_"]], settings)
     data = OmegaConf.to_object(merged)

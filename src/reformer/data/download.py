@@ -47,7 +47,8 @@ def _from_web(file: SourceFile, raw: Path, data: DownloadedConfig) -> None:
         where = f" ({data.by_hand})" if data.by_hand else ""
         raise DataError(
             f"cannot download {file.name}: {reason}. Get it by hand{where} and put it into {raw}, or give "
-            "data.source=/its/path, or data.mirror=https://a/folder/that/serves/it"
+            "data.source=/its/path, or data.mirror=https://a/folder/that/serves/it (for dvc repro: source: or mirror: in "
+            f"conf/data/{data.name}.yaml)"
         ) from None
 
 
@@ -66,12 +67,18 @@ def _present(file: SourceFile, raw: Path) -> bool:
 
 def _bring(file: SourceFile, source: Path, raw: Path) -> None:
     """Copies the user's own file into the raw folder, checking it on the way."""
+    problem = ""
     for name, size, sha256 in acceptable(file):
         path = source if source.is_file() else source / name
-        if path.is_file() and path.stat().st_size == size:
+        if not path.is_file():
+            continue
+        if path.stat().st_size == size:
             print(f"download {name}: from {path}")
             with progress(f"copy {name}", size) as advance, path.open("rb") as stream:
                 write_checked(raw / name, blocks(stream), size, sha256, str(path), advance)
             return
+        problem += f" or {size:,}" if problem else f"{path} has {path.stat().st_size:,} bytes instead of {size:,}"
+    if problem:
+        raise DataError(f"data.source: {problem}: give the published {file.name}, or the folder that holds it")
     wanted = " or ".join(f"{name} of {size:,} bytes" for name, size, _ in acceptable(file))
     raise DataError(f"data.source={source} holds no {wanted}: give the file, or the folder that holds it")

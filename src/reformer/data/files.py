@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -15,6 +16,14 @@ from reformer.settings import SettingError
 
 BLOCK = 1 << 20
 """Bytes read at a time."""
+
+DAMAGED = (
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, struct.error, EOFError, ValueError, OSError),
+    SyntaxError,  # Pillow's
+    NotImplementedError,  # zipfile's: a method of compression,
+    RuntimeError,  # or encryption, that it does not know
+)
+"""What libraries raise at a file whose content is not what its name says."""
 
 Advance = Callable[[int], None]
 """Told the bytes of each block that went by, for a progress bar."""
@@ -83,7 +92,7 @@ def explained_if_damaged(path: Path) -> Iterator[None]:
         yield
     except DataError:
         raise
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, ValueError, OSError) as error:
+    except DAMAGED as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the system's complaint, not the decompressor's
         raise DataError(f"{path} is damaged ({error}): remove it and run the download stage again") from None

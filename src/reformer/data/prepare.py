@@ -30,13 +30,15 @@ def prepare(data: DownloadedConfig, raw: Path, processed: Path) -> None:
     match data:
         case TextConfig():
             unit, splits = "tokens", prepare_text(data, raw, processed)
+            what = unit
         case ImagesConfig():
             unit, splits = "images", prepare_images(data, raw, processed)
             meta["side"] = data.side
+            what = f"images of {data.side} x {data.side} pixels"
         case _:
             raise DataError(f"data.kind={data.kind} needs no preparation")
     meta["splits"] = splits
     with written_whole(processed / META) as out:
         out.write((json.dumps(meta, indent=2) + "\n").encode())
     counts = ", ".join(f"{entry[unit]:,} {split}" for split, entry in splits.items())
-    print(f"prepare {data.name}: {unit}: {counts} -> {processed}")
+    print(f"prepare {data.name}: {what}: {counts} -> {processed}")

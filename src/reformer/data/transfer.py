@@ -80,7 +80,7 @@ def fetch(file: SourceFile, urls: Sequence[str], folder: Path, patience: Patienc
                 part.replace(folder / file.name)
                 return
             except _Refused as reason:
-                reasons.append(f"{urlsplit(url).netloc} {reason}")
+                reasons.append(f"{_host(url)} {reason}")
                 print(f"download {file.name}: {reasons[-1]}")
     except KeyboardInterrupt:
         kept = f"{decimal(_size(part))} of {file.name} are kept"
@@ -123,7 +123,7 @@ class _Transfer:
 
     def __init__(self, url: str, file: SourceFile, part: Path, patience: Patience) -> None:
         self.url, self.file, self.part, self.timeout = url, file, part, patience.timeout
-        self.host = urlsplit(url).netloc
+        self.host = _host(url)
         self.anew = part.with_name(part.name + ".tmp")
         self.anew.unlink(missing_ok=True)
         if _size(part) > file.size:
@@ -262,6 +262,11 @@ def _require_space(part: Path, needed: int) -> None:
     if free < needed:
         short = f"{decimal(needed)} are needed, {decimal(free)} are free"
         raise DataError(f"the disk that holds {part.parent} is full ({short}): make room and run again")
+
+
+def _host(url: str) -> str:
+    """The server's name for messages: without the password that an address may carry."""
+    return urlsplit(url).netloc.rpartition("@")[2]
 
 
 def _size(part: Path) -> int:
