@@ -4,8 +4,13 @@ import bz2
 import hashlib
 import io
 import json
+import os
+import signal
 import struct
+import subprocess
+import sys
 import tarfile
+import time
 import tracemalloc
 import zipfile
 from collections.abc import Callable
@@ -315,6 +320,46 @@ def npy(n: int) -> bytes:
 
 def same(images: np.ndarray) -> dict[str, bytes]:
     return {f"{i}.png": png(image) for i, image in enumerate(images)}
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from reformer.data import archives
+from reformer.data.config import ImagesConfig, SourceFile
+from reformer.data.prepare import prepare
+archives.BLOCK_IMAGES = 8
+os.cpu_count = lambda: 2
+data = ImagesConfig(name="i", n_images={"train": 40}, files=[SourceFile("train_.tar", 1, "")])
+prepare(data, Path(sys.argv[1]), Path(sys.argv[2]))
+"""
+
+
+def test_prepare_may_be_killed_at_a_tar_and_run_again(write, raw, processed, rng):
+    images = pictures(rng, 40)
+    tar = tar_of(same(images))
+    os.mkfifo(raw / "train_.tar")  # lets the test decide how much of the file is read before the end
+    command = [sys.executable, "-c", KILLED, str(raw), str(processed)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
+        try:
+            with (raw / "train_.tar").open("wb", buffering=0) as pipe:
+                pipe.write(tar[: 3 * len(tar) // 4])
+                half, deadline = processed / "train.npy.tmp", time.monotonic() + 30
+                while half.stat().st_size < 100_000 and time.monotonic() < deadline:
+                    time.sleep(0.02)
+                process.kill()
+                process.communicate(
+                    timeout=20
+                )  # ends when nobody holds stdout any more, the processes that decode included
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    assert [path.name for path in processed.iterdir()] == ["train.npy.tmp"]
+    assert half.stat().st_size < images.nbytes
+    (raw / "train_.tar").unlink()
+    prepare(write({"train_.tar": tar, "val_.tar": tar_of(same(images[:1]))}, train=40, val=1), raw, processed)
+    assert sorted(path.name for path in processed.iterdir()) == ["meta.json", "train.npy", "val.npy"]
+    assert np.array_equal(np.load(processed / "train.npy"), images)
 
 
 def test_no_member_of_an_archive_is_written_under_its_own_name(write, raw, processed, rng, tmp_path):

@@ -15,9 +15,10 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import ExitStack
 from itertools import islice
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from shutil import copyfileobj
+from threading import Thread
 from typing import IO
 
 import numpy as np
@@ -107,15 +108,28 @@ def tar_images(path: Path, most: int) -> Iterator[np.ndarray]:
     members = _png_members(path, most)
     n_processes = min(os.cpu_count() or 1, MOST_PROCESSES)
     pending: deque[Future[np.ndarray]] = deque()
-    # Spawned, as on every system; deaf to Ctrl-C, which the parent hears and tells them.
-    pool = ProcessPoolExecutor(n_processes, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN))
-    with pool:
+    with ProcessPoolExecutor(n_processes, get_context("spawn"), _end_with_parent) as pool:  # spawned on every system
         while pngs := list(islice(members, BLOCK_IMAGES // 4)):
             pending.append(pool.submit(_decode_all, pngs))
             if len(pending) > 2 * n_processes:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
+
+
+def _end_with_parent() -> None:
+    """Makes a process that decodes end when its parent does, even if that is killed, and not by Ctrl-C, which the
+    parent hears too and tells it.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    Thread(target=follow, daemon=True).start()
 
 
 def _png_members(path: Path, most: int) -> Iterator[bytes]:
