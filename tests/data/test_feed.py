@@ -2,7 +2,9 @@
 
 import pickle
 from collections import Counter
-from math import log, log2
+from math import log2
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +12,10 @@ import torch
 from torch.utils.data import DataLoader
 
 from reformer.data.batch import Batch, HeldOutBatches, draws, spread
-from reformer.data.config import DuplicationConfig
+from reformer.data.config import DownloadedConfig, DuplicationConfig
 from reformer.data.feed import evaluation_batches, training_batches
+from reformer.evaluation.evaluate import score
+from reformer.model.reformer_lm import TokenLosses
 from reformer.settings import SettingError
 
 
@@ -33,16 +37,23 @@ def scored(batches: HeldOutBatches) -> list[int]:
     return [t for i in range(len(batches)) for t in batches[i].targets[batches[i].weights == 1].tolist()]
 
 
-def bits_per_dim(batches: HeldOutBatches, log_probabilities: torch.Tensor) -> float:
-    """Bits a scored token of a model that gives every token the same distribution, (256,) in nats."""
-    nats = n_tokens = 0.0
-    for i in range(len(batches)):
-        batch = batches[i]
-        logits = log_probabilities.double().expand(*batch.targets.shape, -1)
-        losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), batch.targets, reduction="none")
-        nats += (losses * batch.weights).sum().item()
-        n_tokens += batch.weights.sum().item()
-    return nats / n_tokens / log(2)
+class Guess(torch.nn.Module):
+    """A model that gives every token the same distribution, (256,) in nats."""
+
+    def __init__(self, log_probabilities: torch.Tensor) -> None:
+        super().__init__()
+        self.log_probabilities = torch.nn.Parameter(log_probabilities.double())
+
+    def forward(self, inputs: torch.Tensor, targets: torch.Tensor) -> TokenLosses:
+        logits = self.log_probabilities.expand(*inputs.shape, -1)
+        nll = torch.nn.functional.cross_entropy(logits.transpose(1, 2), targets, reduction="none")
+        return TokenLosses(nll, targets == self.log_probabilities.argmax())
+
+
+def scores(batches: HeldOutBatches, log_probabilities: torch.Tensor) -> dict[str, float]:
+    """What the evaluation says of a guess."""
+    model: Any = Guess(log_probabilities)
+    return score(model, DataLoader(batches, batch_size=None), seed=1).scores()
 
 
 # Text
@@ -265,24 +276,37 @@ def test_drawn_words_are_those_of_every_numpy_version():
 
 @pytest.mark.parametrize("context", [0, 11])
 def test_a_uniform_model_scores_exactly_8_bits_per_dim(prepared_text, context):
-    data, processed, _ = prepared_text(eval_context=context)
-    uniform = torch.zeros(256)
-    assert bits_per_dim(evaluation_batches(data, processed, "test", 1), uniform) == pytest.approx(8, abs=1e-12)
+    data, processed, text = prepared_text(eval_context=context)
+    told = scores(evaluation_batches(data, processed, "test", 1), torch.zeros(256))
+    assert told["bits_per_dim"] == pytest.approx(8, abs=1e-12)
+    assert told["accuracy"] == pytest.approx(text[-100:].count(0) / 100, abs=1e-12)
 
 
 @pytest.mark.parametrize("context", [0, 11])
 def test_the_frequencies_of_the_training_bytes_score_their_order_0_entropy(prepared_text, context):
     data, processed, _ = prepared_text(size=50_000, eval_context=context)
     train, val = (Counter((processed / f"{split}.bin").read_bytes()) for split in ("train", "val"))
-    frequency = {byte: n / train.total() for byte, n in train.items()}
-    entropy = -sum(f * log2(f) for f in frequency.values())
-    cross_entropy = -sum(n * log2(frequency[byte]) for byte, n in val.items()) / val.total()
-    model = torch.tensor([frequency.get(byte, 0) for byte in range(256)]).double().log()
-    assert bits_per_dim(evaluation_batches(data, processed, "train", 1), model) == pytest.approx(entropy, abs=1e-6)
-    assert bits_per_dim(evaluation_batches(data, processed, "val", 1), model) == pytest.approx(cross_entropy, abs=1e-6)
+    assert_scores_entropy(data, processed, train, val)
 
 
 def test_a_uniform_model_scores_exactly_8_bits_per_dim_on_images(prepared_images):
     data, processed = prepared_images()
-    uniform = torch.zeros(256)
-    assert bits_per_dim(evaluation_batches(data, processed, "val", 1), uniform) == pytest.approx(8, abs=1e-12)
+    told = scores(evaluation_batches(data, processed, "val", 1), torch.zeros(256))
+    assert told["bits_per_dim"] == pytest.approx(8, abs=1e-12)
+
+
+def test_the_frequencies_of_the_training_pixels_score_their_order_0_entropy(prepared_images):
+    data, processed = prepared_images(train=30)
+    train, val = (Counter(np.load(processed / f"{split}.npy").tobytes()) for split in ("train", "val"))
+    assert_scores_entropy(data, processed, train, val)
+
+
+def assert_scores_entropy(data: DownloadedConfig, processed: Path, train: Counter[int], val: Counter[int]) -> None:
+    """Holds a model that outputs the frequencies of the training bytes against their entropy, counted here."""
+    frequency = {byte: n / train.total() for byte, n in train.items()}
+    entropy = -sum(f * log2(f) for f in frequency.values())
+    cross_entropy = -sum(n * log2(frequency[byte]) for byte, n in val.items()) / val.total()
+    model = torch.tensor([frequency.get(byte, 0) for byte in range(256)], dtype=torch.float64).log()
+    for split, expected in (("train", entropy), ("val", cross_entropy)):
+        told = scores(evaluation_batches(data, processed, split, 1), model)
+        assert told["bits_per_dim"] == pytest.approx(expected, abs=1e-9)
