@@ -106,6 +106,9 @@ class Web:
         self.ranges.append(asked)
         self.paths.append(handler.path)
         behaviour = self.behaviours.pop(0) if self.behaviours else "behave"
+        if behaviour == "silent":
+            self.release.wait(10)
+            return
         offset = (
             int(asked.removeprefix("bytes=").removesuffix("-"))
             if asked and "anew" not in behaviour and "web page" not in behaviour

@@ -206,6 +206,24 @@ def test_a_server_that_always_begins_anew_and_breaks_off_is_given_up(web, file, 
     assert len(web.ranges) == 1 + QUICK.tries
 
 
+def test_a_server_that_accepts_and_never_answers_is_given_up(web, file, tmp_path):
+    web.behaviours = ["silent"] * 9
+    with pytest.raises(Unavailable, match=r"^127\.0\.0\.1:\d+ said nothing for 0\.3 s$"):
+        fetch(file, [web.url], tmp_path, QUICK)
+    assert len(web.ranges) == QUICK.tries
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_stalls_every_time_is_given_up_and_the_good_part_kept(web, file, tmp_path, part):
+    web.behaviours = ["stall"] * 20
+    with pytest.raises(Unavailable, match=r"^127\.0\.0\.1:\d+ stalled$"):
+        fetch(file, [web.url], tmp_path, QUICK)
+    assert len(web.ranges) == 2 + QUICK.tries  # two brought something
+    assert [path.name for path in tmp_path.iterdir()] == [part.name]
+    assert len(web.content) / 2 < part.stat().st_size
+    assert web.content.startswith(part.read_bytes())
+
+
 def test_no_network_is_said_in_one_line(file, tmp_path):
     with pytest.raises(Unavailable, match=r"^127\.0\.0\.1:9 cannot be reached \(no network\?\)$"):
         fetch(file, ["http://127.0.0.1:9/a.zip"], tmp_path, QUICK)
