@@ -11,8 +11,8 @@ import pytest
 from reformer.data import download as download_module
 from reformer.data.config import SourceFile, TextConfig
 from reformer.data.download import download
+from reformer.data.fetch import Patience, fetch
 from reformer.data.files import DataError
-from reformer.data.transfer import Patience, fetch
 from reformer.settings import SettingError
 
 PROJECT = Path(__file__).parents[2]

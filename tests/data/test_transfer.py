@@ -12,8 +12,8 @@ import pytest
 
 from reformer.data import transfer
 from reformer.data.config import SourceFile
+from reformer.data.fetch import Patience, Unavailable, fetch
 from reformer.data.files import DataError
-from reformer.data.transfer import Patience, Unavailable, fetch
 
 PROJECT = Path(__file__).parents[2]
 QUICK = Patience(timeout=0.3, tries=3, backoff=0.001)

@@ -8,9 +8,9 @@ from itertools import groupby
 from pathlib import Path
 
 from reformer.data.config import DownloadedConfig, SourceFile
+from reformer.data.fetch import Unavailable, fetch
 from reformer.data.files import DataError, acceptable, blocks, difference, write_checked
 from reformer.data.progress import progress
-from reformer.data.transfer import Unavailable, fetch
 from reformer.data.wheel import fetch_from_wheel
 
 

@@ -1,12 +1,9 @@
-"""One file over HTTP: resumed where it broke off, tried at each of its addresses, and named only when it is whole.
+"""One file from one address over HTTP: resumed where it broke off, and checked when it is whole.
 
-What arrives goes to NAME.part, which outlives any interruption, and becomes NAME when its sha256 holds. An answer that
-cannot be the file (a web page, another length) is refused before a byte of it is written.
+An answer that cannot be the file (a web page, another length) is refused before a byte of it is written.
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from shutil import disk_usage
@@ -16,7 +13,6 @@ import requests
 from requests.exceptions import ChunkedEncodingError, RequestException, SSLError
 from requests.exceptions import ConnectionError as NoConnection
 from rich.filesize import decimal
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential
 
 from reformer.data.config import SourceFile
 from reformer.data.files import DataError, difference, explained_if_full
@@ -29,108 +25,35 @@ RETRIED = (408, 425, 429, 500, 502, 503, 504)
 REFUSALS = {401: "wants a log-in (401)", 403: "wants a log-in (403)", 404: "has no such file (404)"}
 
 
-class Unavailable(Exception):
-    """No address gives the file; the message says of each what it did."""
-
-
-class _Refused(Exception):
+class Refused(Exception):
     """This address will not give the file, however often it is asked."""
 
 
-class _WrongFile(_Refused):
+class WrongFile(Refused):
     """What it sent is proved wrong."""
 
 
-class _Interrupted(Exception):
+class Interrupted(Exception):
     """The transfer broke off; another try may go on."""
 
 
-@dataclass(frozen=True)
-class Patience:
-    """How long to wait for a server."""
-
-    timeout: float = 30.0
-    """Seconds without a byte after which a server counts as stalled."""
-    tries: int = 4
-    """Tries in a row that bring nothing new before an address is given up."""
-    backoff: float = 1.0
-    """Seconds before the second try; doubled each time."""
-
-
-def fetch(file: SourceFile, urls: Sequence[str], folder: Path, patience: Patience | None = None) -> None:
-    """Downloads a file into a folder.
-
-    Args:
-        file: what it must be.
-        urls: its addresses, tried in order.
-        folder: where it, and NAME.part until then, is put.
-        patience: how long to wait for a server.
-
-    Raises:
-        Unavailable: no address gives the file.
-        DataError: the disk is full.
-        KeyboardInterrupt: with a message that says what is kept.
-    """
-    part = folder / f"{file.name}.part"
-    reasons = []
-    try:
-        for url in urls:
-            try:
-                _fetch_from(url, file, part, patience or Patience())
-                part.replace(folder / file.name)
-                return
-            except _Refused as reason:
-                reasons.append(f"{_host(url)} {reason}")
-                print(f"download {file.name}: {reasons[-1]}")
-    except KeyboardInterrupt:
-        kept = f"{decimal(_size(part))} of {file.name} are kept"
-        raise KeyboardInterrupt(f"interrupted: {kept}, run again to go on from there") from None
-    raise Unavailable("; ".join(reasons) or "it has no address")
-
-
-def _fetch_from(url: str, file: SourceFile, part: Path, patience: Patience) -> None:
-    """Tries one address until the file is whole, it refuses, or it brings nothing new several times in a row."""
-    transfer = _Transfer(url, file, part, patience)
-
-    def say(state: RetryCallState) -> None:
-        assert state.outcome
-        assert state.next_action
-        again = f"trying again in {state.next_action.sleep:.0f} s"
-        print(f"download {file.name}: {transfer.host} {state.outcome.exception()} at {decimal(_size(part))}, {again}")
-
-    retrying = Retrying(
-        retry=retry_if_exception_type(_Interrupted),
-        stop=lambda _: transfer.fruitless >= patience.tries,
-        wait=wait_exponential(multiplier=patience.backoff, max=60),
-        before_sleep=say,
-        reraise=True,
-    )
-    print(f"download {file.name}: {decimal(max(file.size - _size(part), 0))} from {transfer.host}")
-    try:
-        retrying(transfer.go_on)
-    except _Interrupted as reason:
-        raise _Refused(str(reason)) from None
-    finally:
-        transfer.anew.unlink(missing_ok=True)
-
-
-class _Transfer:
+class Transfer:
     """A file from one address, by as many requests as it takes.
 
     What is kept from before, maybe of a better address, is not given up for less: where this address cannot continue it,
     or what it adds proves wrong, the file is begun anew under a second name, which takes over when it is longer.
     """
 
-    def __init__(self, url: str, file: SourceFile, part: Path, patience: Patience) -> None:
-        self.url, self.file, self.part, self.timeout = url, file, part, patience.timeout
-        self.host = _host(url)
+    def __init__(self, url: str, file: SourceFile, part: Path, timeout: float) -> None:
+        self.url, self.file, self.part, self.timeout = url, file, part, timeout
+        self.host = host_of(url)
         self.anew = part.with_name(part.name + ".tmp")
         self.anew.unlink(missing_ok=True)
-        if _size(part) > file.size:
+        if size_of(part) > file.size:
             part.unlink()
         self.target = part
         """The file that is written: `part` or `anew`."""
-        self.before = _size(part)
+        self.before = size_of(part)
         """Bytes of `part` that did not come from this address."""
         self.most, self.fruitless = 0, 0
         """Most bytes there have been; tries in a row that left no more."""
@@ -138,19 +61,19 @@ class _Transfer:
     def go_on(self) -> None:
         """Completes the file by one request, and checks it. Afterwards `part` is the whole file."""
         try:
-            if _size(self.target) < self.file.size:
+            if size_of(self.target) < self.file.size:
                 self._append()
             self._check()
-        except _Interrupted:
-            size = _size(self.target)
+        except Interrupted:
+            size = size_of(self.target)
             self.fruitless = 0 if size > self.most else self.fruitless + 1
             self.most = max(self.most, size)
             raise
-        except _WrongFile:
+        except WrongFile:
             self._forget()
             raise
         finally:
-            if self.target == self.anew and _size(self.anew) > _size(self.part):
+            if self.target == self.anew and size_of(self.anew) > size_of(self.part):
                 self.anew.replace(self.part)
                 self.target, self.before = self.part, 0
 
@@ -161,26 +84,26 @@ class _Transfer:
         if not problem:
             return
         if self.target == self.anew or not self.before:
-            raise _WrongFile(f"sent a file that {problem}")
+            raise WrongFile(f"sent a file that {problem}")
         # What was there before may have been at fault: the whole, from this address, is another chance.
         if self.before == self.file.size:
             self.before = 0
         self._forget()
         self.target, self.most = self.anew, 0
-        raise _Interrupted("sent the rest of another file")
+        raise Interrupted("sent the rest of another file")
 
     def _forget(self) -> None:
         """Drops what came from this address."""
         self.anew.unlink(missing_ok=True)
         if not self.before:
             self.part.unlink(missing_ok=True)
-        elif _size(self.part) > self.before:
+        elif size_of(self.part) > self.before:
             with self.part.open("r+b") as kept:
                 kept.truncate(self.before)
 
     def _append(self) -> None:
         """Asks for what is missing and writes it behind what is there, or anew."""
-        offset = _size(self.target)
+        offset = size_of(self.target)
         _require_space(self.part, self.file.size - offset)
         headers = {"Accept-Encoding": "identity", "User-Agent": "reformer-experiments"}
         if offset:
@@ -189,19 +112,19 @@ class _Transfer:
             with requests.get(self.url, headers=headers, stream=True, timeout=self.timeout) as answer:
                 self._write(answer, self._begin(answer, offset))
         except SSLError as error:
-            raise _Refused(f"has a certificate that is not trusted ({error})") from None
+            raise Refused(f"has a certificate that is not trusted ({error})") from None
         except requests.Timeout:
-            raise _Interrupted(f"said nothing for {self.timeout:g} s") from None
+            raise Interrupted(f"said nothing for {self.timeout:g} s") from None
         except NoConnection as error:
-            raise _Interrupted(
+            raise Interrupted(
                 "stalled" if "Read timed out" in str(error) else "cannot be reached (no network?)"
             ) from None
         except ChunkedEncodingError:
-            raise _Interrupted("broke off") from None
+            raise Interrupted("broke off") from None
         except RequestException as error:
-            raise _Refused(f"cannot be used ({error})") from None
-        if _size(self.target) < self.file.size:
-            raise _Interrupted("broke off")
+            raise Refused(f"cannot be used ({error})") from None
+        if size_of(self.target) < self.file.size:
+            raise Interrupted("broke off")
 
     def _begin(self, answer: requests.Response, offset: int) -> int:
         """Judges an answer by its head.
@@ -210,23 +133,23 @@ class _Transfer:
             The offset at which its body begins.
 
         Raises:
-            _Refused, _Interrupted: the body is not, or not now, what was asked for.
+            Refused, Interrupted: the body is not, or not now, what was asked for.
         """
         status, length = answer.status_code, answer.headers.get("Content-Length")
         end = _end(answer, offset, self.file.size) if status == 206 else self.file.size
         if status in RETRIED:
-            raise _Interrupted(f"is busy ({status})")
+            raise Interrupted(f"is busy ({status})")
         if offset and (status == 416 or not end):
             self.anew.unlink(missing_ok=True)
             self.target = self.anew
-            raise _Interrupted("cannot go on where it stopped")
+            raise Interrupted("cannot go on where it stopped")
         if status not in (200, 206) or not end:
-            raise _Refused(REFUSALS.get(status, f"answers with an error ({status})"))
+            raise Refused(REFUSALS.get(status, f"answers with an error ({status})"))
         if "text/html" in answer.headers.get("Content-Type", ""):
-            raise _Refused("answers with a web page instead of the file")
+            raise Refused("answers with a web page instead of the file")
         begin = offset if status == 206 else 0
         if length is not None and int(length) != end - begin:
-            raise _Refused(f"offers {int(length) + begin:,} bytes instead of {end:,}")
+            raise Refused(f"offers {int(length) + begin:,} bytes instead of {end:,}")
         return begin
 
     def _write(self, answer: requests.Response, begin: int) -> None:
@@ -234,8 +157,8 @@ class _Transfer:
         body = answer.iter_content(BLOCK)
         first = next(body, b"")
         if not begin and self.file.name.endswith(".zip") and not first.startswith(b"PK"[: len(first)]):
-            raise _Refused("sends something that is not a zip file")
-        if not begin and _size(self.part):
+            raise Refused("sends something that is not a zip file")
+        if not begin and size_of(self.part):
             self.target = self.anew
         with (
             explained_if_full(self.part.parent),
@@ -245,7 +168,7 @@ class _Transfer:
             out.seek(begin)
             for block in chain([first], body):
                 if out.tell() + len(block) > self.file.size:
-                    raise _WrongFile(f"sends more than the {self.file.size:,} bytes of the file")
+                    raise WrongFile(f"sends more than the {self.file.size:,} bytes of the file")
                 out.write(block)
                 advance(len(block))
 
@@ -264,10 +187,10 @@ def _require_space(part: Path, needed: int) -> None:
         raise DataError(f"the disk that holds {part.parent} is full ({short}): make room and run again")
 
 
-def _host(url: str) -> str:
+def host_of(url: str) -> str:
     """The server's name for messages: without the password that an address may carry."""
     return urlsplit(url).netloc.rpartition("@")[2]
 
 
-def _size(part: Path) -> int:
+def size_of(part: Path) -> int:
     return part.stat().st_size if part.exists() else 0
