@@ -77,7 +77,8 @@ def command_line(script: str) -> str:
     """The command that does this run again, without the sweep it may be part of."""
     job = HydraConfig.get()
     overrides = sys.argv[1:] if job.mode == RunMode.RUN else list(job.overrides.task)
-    return shlex.join(["python", f"pipelines/{Path(script).name}", *overrides])
+    line = shlex.join(["python", f"pipelines/{Path(script).name}", *overrides])
+    return re.sub(r"://[^/@\s]+@", "://", line)  # an address may hold a password
 
 
 def _status(stop: BaseException) -> int | str | None:

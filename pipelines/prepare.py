@@ -3,7 +3,7 @@
     python pipelines/prepare.py data=enwik8
     python pipelines/prepare.py data=imagenet64 profile=paper
     python pipelines/prepare.py data=photos data.side=32 data.seq_len=3072
-    python pipelines/prepare.py data=wikipedia data.split=[0.8,0.1,0.1]
+    python pipelines/prepare.py data=wikipedia 'data.split=[0.8,0.1,0.1]'
 
 duplication is made from the seed: there is nothing to prepare.
 """
