@@ -4,6 +4,7 @@ Nothing here imports torch: a mistake is reported before that has loaded.
 """
 
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable
