@@ -3,15 +3,10 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-PROJECT = Path(__file__).parents[1]
-sys.path.insert(0, str(PROJECT / "pipelines"))
-
-Script = Callable[..., subprocess.CompletedProcess[str]]
+from project import PROJECT, Script
 
 
 @pytest.fixture

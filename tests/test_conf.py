@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 import schema
-from conftest import PROJECT, Script
 from mistakes import in_one_line
 from omegaconf import OmegaConf
+from project import PROJECT, Script
 from schema import compose_usual, run_config, typed
 
 from reformer.settings import SettingError

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from conftest import PROJECT
 from PIL import Image
+from project import PROJECT
 
 STEPS = {"trainer": {"max_steps": 3, "val_every": 2}}
 MODEL = {"n_layers": 1, "d_model": 12, "d_ff": 20, "n_heads": 2, "d_head": 6, "chunk_len": 4}
