@@ -6,6 +6,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 INSTALLED := .venv/.installed
+PEERS := .venv-bench/.installed
 
 .PHONY: help
 help: ## List the targets
@@ -35,9 +36,9 @@ lint: $(INSTALLED) ## Style and types
 	@mypy
 
 .PHONY: bench
-bench: $(INSTALLED) ## Time and peak memory of a training step, at the sizes of params.yaml's profile
-	@python pipelines/benchmark.py benchmark=speed_by_length
-	@python pipelines/benchmark.py benchmark=memory_by_depth
+bench: $(PEERS) ## Time and memory beside two other Reformers and full attention, each with its target
+	@.venv-bench/bin/python pipelines/bench.py
+	@mkdir -p docs && cp data/benchmarks/side_by_side.png docs/bench.png
 
 .PHONY: lock
 lock: ## Write requirements.txt anew from pyproject.toml (needs uv)
@@ -45,8 +46,8 @@ lock: ## Write requirements.txt anew from pyproject.toml (needs uv)
 	  --no-emit-index-url pyproject.toml -o requirements.txt
 
 .PHONY: clean
-clean: ## Remove the environment and caches; results in data/ stay
-	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+clean: ## Remove the environments and caches; results in data/ stay
+	@rm -rf .venv .venv-bench .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(INSTALLED): requirements.txt pyproject.toml
 	@python=$$(for name in python3 python3.13 python3.12 python3.11; do \
@@ -56,4 +57,13 @@ $(INSTALLED): requirements.txt pyproject.toml
 	@echo "installing requirements.txt into .venv (some 6 GB with PyTorch; minutes)"
 	@.venv/bin/python -m pip install -q --require-hashes -r requirements.txt
 	@.venv/bin/python -m pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+# Sees all of .venv, so that PyTorch is not installed twice.
+$(PEERS): requirements-bench.txt $(INSTALLED)
+	@echo "installing requirements-bench.txt into .venv-bench"
+	@python -m venv .venv-bench
+	@python -c 'import sysconfig; print("import site; site.addsitedir({!r})".format(sysconfig.get_path("purelib")))' \
+	  > "$$(.venv-bench/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/project.pth"
+	@.venv-bench/bin/python -m pip install -q --require-hashes --no-deps -r requirements-bench.txt
 	@touch $@

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, ClassVar
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -85,7 +86,7 @@ def job(settle: Callable[[], RunConfig], train: Callable[[RunConfig], Mapping[st
     try:
         score = _job(row, settle(), train)
     except Exception as error:
-        row.status, row.why = FAILED, in_one_line(error) or " ".join(f"{type(error).__name__}: {error}".split())
+        row.status, row.why = FAILED, in_one_line(error) or shorten(f"{type(error).__name__}: {error}", 200)
         tell(error, f"{' '.join(row.overrides)}: ")
     if os.environ.get("SLURM_PROCID", "0") == "0":
         path = _folder() / str(HydraConfig.get().job.num) / ROW
@@ -111,14 +112,19 @@ def _job(row: Row, run: RunConfig, train: Callable[[RunConfig], Mapping[str, Any
 
 @contextmanager
 def _typed_alone() -> Iterator[None]:
-    """As if this job had been typed by itself: with trainer=ddp, Lightning starts the other devices by what was typed."""
-    typed = sys.argv
+    """As if this job had been typed by itself: Lightning starts processes for further devices by what was typed."""
+    typed, before = sys.argv, dict(os.environ)
     options = [option for option in typed[1:] if option.startswith("--config")]
     sys.argv = [typed[0], *options, *HydraConfig.get().overrides.task]
     try:
         yield
     finally:
         sys.argv = typed
+        for name in {"LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} - set(before):
+            os.environ.pop(name, None)
+        torch = sys.modules.get("torch")
+        if torch and torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
 
 
 def end() -> bool:
@@ -137,9 +143,11 @@ def end() -> bool:
 def wait_for_slurm() -> None:
     """When Slurm has killed a job, its launcher gives up: the others are at work still, and leave their rows."""
     submitit = sys.modules.get("submitit.slurm.slurm")
-    watcher = submitit.SlurmJob.watcher if submitit else None
-    while watcher and not all(watcher.is_done(job) for job in list(watcher._registered)):
-        time.sleep(2)
+    if submitit:
+        watcher = submitit.SlurmJob.watcher
+        jobs = list(watcher._registered)  # and the array of them, of which nothing is known
+        while any(watcher.get_state(job) != "UNKNOWN" and not watcher.is_done(job) for job in jobs):
+            time.sleep(2)
 
 
 def _planned(config: DictConfig) -> list[list[str]]:

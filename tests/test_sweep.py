@@ -11,7 +11,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
-from conftest import PROJECT, Script
+from project import PROJECT, Script
 from schema import compose_usual, run_config
 from sweep import LONGEST, named
 from sweep_table import Row, write_table
@@ -94,6 +94,13 @@ def test_a_search_begun_again_goes_on_where_it_stopped(folder: Path, sweep: Swee
     assert sweep(*search, "hydra.sweeper.n_trials=3").returncode == 0
     assert [row["status"] for row in table(folder)] == ["finished before", "finished before", "trained"]
     assert [row["run"] for row in table(folder)[:2]] == [row["run"] for row in first]
+
+
+@pytest.mark.slow
+def test_each_job_over_two_devices_gets_processes_of_its_own(folder: Path, sweep: Sweep) -> None:
+    two = ("trainer.devices=2", "trainer.strategy=ddp", "trainer.accelerator=cpu", "data.eval_sequences=4")
+    assert sweep(*two, "model.n_hashes=1,2").returncode == 0
+    assert [row["status"] for row in table(folder)] == ["trained", "trained"]
 
 
 @pytest.mark.parametrize(

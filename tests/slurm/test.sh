@@ -82,9 +82,9 @@ sweep two model.n_hashes=1,2
 holds two "finished before" 2
 sweep ddp model.n_hashes=3 trainer.devices=2 trainer.strategy=ddp
 holds ddp trained 1
-echo "--- a job is killed: the other runs"
+echo "--- a job is killed: the other is waited for (which Slurm is asked at growing intervals)"
 sweep killed model.n_hashes=4,5 || echo "exit status $?" &
-until squeue -ht R -o %i | grep -q _0; do sleep 0.2; done
+for _ in {1..150}; do [[ "$(squeue -ht R -o %i)" == *_0* ]] && break; sleep 0.2; done
 scancel "$(squeue -ht R -o %i | grep _0)"
 wait $!
 holds killed trained 1

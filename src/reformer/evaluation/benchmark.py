@@ -1,4 +1,7 @@
-"""Time and memory of training steps along an axis: Figure 5 right, and what reversible layers save (Tables 1 and 3)."""
+"""Time and memory of training steps along an axis: Figure 5 right, and what reversible layers save (Tables 1 and 3).
+
+Or of one step that takes minutes: a million tokens, the paper's own sizes.
+"""
 
 import json
 from collections.abc import Iterator
@@ -11,7 +14,8 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from reformer.evaluation.config import BenchmarkConfig
+from reformer.evaluation.arithmetic import in_words, must_store
+from reformer.evaluation.config import ONE_STEP, BenchmarkConfig
 from reformer.evaluation.evaluate import with_attention
 from reformer.evaluation.step import Step, measure
 from reformer.training.config import LoggerConfig
@@ -67,6 +71,10 @@ def steps(config: BenchmarkConfig, device: str) -> list[tuple[Labels, Step]]:
             for length in config.lengths
         ]
     model = replace(config.model, max_seq_len=config.seq_len)
+    if config.name in ONE_STEP:
+        labels: Labels = {"reversible": model.reversible, "n_layers": model.n_layers, "seq_len": config.seq_len}
+        step = Step(model, config.seq_len, 1, repeats=0, device=device, tells_phases=True)
+        return [({**labels, "must_store_bytes": must_store(model, config.seq_len)}, step)]
     return [
         (
             {"reversible": reversible, "n_layers": n_layers, "seq_len": config.seq_len},
@@ -81,25 +89,28 @@ def _measured(config: BenchmarkConfig, device: str) -> Iterator[tuple[Labels, di
     """Measures one step after the other, and shows how far it is."""
     todo = steps(config, device)
     console = Console(stderr=True)
+    quiet = config.name in ONE_STEP or not console.is_terminal  # one step tells its phases itself
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(
-        *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=quiet) as bar:
         task = bar.add_task(config.name, total=len(todo))
         for number, (labels, step) in enumerate(todo, 1):
-            text = ", ".join(f"{name} {value}" for name, value in labels.items())
+            stored = labels.get("must_store_bytes")
+            text = ", ".join(f"{name} {value}" for name, value in labels.items() if value is not stored)
             bar.update(task, description=f"{config.name}: {text}")
             result = measure(step)
             bar.advance(task)
-            if not console.is_terminal:
+            if quiet:
                 print(f"{config.name} {number} of {len(todo)}: {text}: {_in_words(result)}", flush=True)
+            if stored:
+                print(f"to be stored: {in_words(stored)}")
             yield labels, result
 
 
 def _in_words(result: dict[str, float | str]) -> str:
     if "skipped" in result:
         return f"skipped: {result['skipped']}"
-    return f"{result['seconds_per_step']:.3f} s, {float(result['peak_bytes']) / 1e6:,.0f} MB"
+    peak, whole = float(result["peak_bytes"]), float(result["process_peak_bytes"])
+    return f"{result['seconds_per_step']:.3f} s, peak {peak / 1e6:,.0f} MB above rest, {whole / 1e6:,.0f} MB in all"
 
 
 def _log(config: BenchmarkConfig, points: list[dict[str, Any]], logger: LoggerConfig) -> None:

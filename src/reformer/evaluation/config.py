@@ -9,14 +9,20 @@ from reformer.model.config import ReformerConfig
 from reformer.settings import require, require_at_least, require_choice
 
 BENCHMARKS = ("speed_by_length", "memory_by_depth")
+"""Those of the paper's figures and tables, which `dvc repro` runs."""
+ONE_STEP = ("million", "paper_size")
+"""Those of one training step that takes minutes."""
 
 
 @dataclass
 class BenchmarkConfig:
-    """One benchmark: training steps of `model`, varied along the axis that its name gives."""
+    """One benchmark: training steps of `model`, varied along the axis that its name gives, or one step."""
 
     name: str = MISSING
-    """speed_by_length: attention by length at constant tokens; memory_by_depth: residuals by number of layers."""
+    """speed_by_length: attention by length at constant tokens; memory_by_depth: residuals by number of layers.
+
+    million, paper_size: one step, beside the arithmetic of what it must store.
+    """
     model: ReformerConfig = field(default_factory=ReformerConfig)
     """Everything that is not varied."""
     tokens: int = 8192
@@ -30,14 +36,14 @@ class BenchmarkConfig:
     reversible: list[bool] = field(default_factory=lambda: [False, True])
     """memory_by_depth: residuals."""
     seq_len: int = 1024
-    """memory_by_depth: tokens of its one sequence."""
+    """memory_by_depth, million, paper_size: tokens of the one sequence."""
     repeats: int = 5
     """Steps that are timed, after one that is not; the median counts."""
     accelerator: str = "auto"
     """auto, cpu or gpu."""
 
     def __post_init__(self) -> None:
-        require_choice("name", self.name, BENCHMARKS)
+        require_choice("name", self.name, (*BENCHMARKS, *ONE_STEP))
         require_at_least(1, tokens=self.tokens, seq_len=self.seq_len, repeats=self.repeats)
         require_choice("accelerator", self.accelerator, ("auto", "cpu", "gpu"))
         if self.name == "speed_by_length":
@@ -46,7 +52,7 @@ class BenchmarkConfig:
             require(bool(self.attentions), "attentions", "a list of at least one", self.attentions)
             for attention in self.attentions:
                 parse_attention(attention)
-        else:
+        elif self.name == "memory_by_depth":
             deep = bool(self.depths) and min(self.depths) >= 1
             require(deep, "depths", "a list of numbers of layers >= 1", self.depths)
             require(bool(self.reversible), "reversible", "a list of at least one", self.reversible)

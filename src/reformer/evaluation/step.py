@@ -3,16 +3,30 @@
 import multiprocessing
 import signal
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
 
 import torch
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
 
+from reformer.evaluation.phases import told_phases
 from reformer.model.config import ReformerConfig
 from reformer.model.reformer_lm import ReformerLM
 from reformer.training.environment import peak_bytes
+
+LossOf = Callable[[Tensor], Tensor]
+"""The mean loss of a batch of tokens, (B, L)."""
+
+
+def own_network(config: ReformerConfig) -> tuple[nn.Module, LossOf]:
+    """This project's network, and its loss."""
+    model = ReformerLM(config)
+    return model, lambda tokens: model(tokens, tokens).nll.mean()
 
 
 @dataclass(frozen=True)
@@ -23,8 +37,11 @@ class Step:
     seq_len: int
     batch_size: int
     repeats: int
-    """Steps that are timed, after one that is not."""
+    """Steps that are timed, after one that is not; 0 times that one."""
     device: str
+    network: Callable[[ReformerConfig], tuple[nn.Module, LossOf]] = own_network
+    tells_phases: bool = False
+    """Whether it tells what it computes now, for steps of minutes."""
 
 
 def measure(step: Step) -> dict[str, float | str]:
@@ -64,30 +81,57 @@ def _child(sender: Connection, step: Step) -> None:
 def _measure(step: Step) -> dict[str, float | str]:
     device = torch.device(step.device)
     torch.manual_seed(1)
-    model = ReformerLM(step.model).to(device)
-    optimizer = torch.optim.Adam(model.parameters())
-
-    def run(length: int, batch_size: int) -> float:
-        tokens = torch.randint(step.model.vocab_size, (batch_size, length), device=device)
-        _wait(device)
-        begin = time.perf_counter()
-        optimizer.zero_grad()
-        model(tokens, tokens).nll.mean().backward()
-        optimizer.step()
-        _wait(device)
-        return time.perf_counter() - begin
-
-    run(min(step.seq_len, 2 * step.model.chunk_len), 1)
+    _warm_up(step, device)
+    model, loss, optimizer = _trained(step, device)
+    _begin(model, optimizer)
+    phases: AbstractContextManager[None] = nullcontext()
+    if step.tells_phases and isinstance(model, ReformerLM):
+        phases = told_phases(model, optimizer)
+    tokens = torch.randint(step.model.vocab_size, (step.batch_size, step.seq_len), device=device)
     at_rest = _restart_peak(device)
-    run(step.seq_len, step.batch_size)
+    with phases:
+        seconds = [take_step(loss, optimizer, tokens)]
     peak = peak_bytes(device) - at_rest
-    seconds = [run(step.seq_len, step.batch_size) for _ in range(step.repeats)]
+    if step.repeats:
+        seconds = [take_step(loss, optimizer, tokens) for _ in range(step.repeats)]
     return {
         "seconds_per_step": median(seconds),
         "seconds_min": min(seconds),
         "seconds_max": max(seconds),
         "peak_bytes": max(peak, 0),
+        "process_peak_bytes": peak_bytes(device),
     }
+
+
+def take_step(loss: LossOf, optimizer: Optimizer, tokens: Tensor) -> float:
+    """One training step; its seconds."""
+    _wait(tokens.device)
+    begin = time.perf_counter()
+    optimizer.zero_grad()
+    loss(tokens).backward()
+    optimizer.step()
+    _wait(tokens.device)
+    return time.perf_counter() - begin
+
+
+def _trained(step: Step, device: torch.device) -> tuple[nn.Module, LossOf, Optimizer]:
+    model, loss = step.network(step.model)
+    return model.to(device), loss, Adam(model.parameters())
+
+
+def _warm_up(step: Step, device: torch.device) -> None:
+    """Loads all code and libraries: a step of the same network on a short sequence."""
+    length = min(step.seq_len, 2 * step.model.chunk_len)
+    short = replace(step.model, max_seq_len=length, axial_pos_shape=[])
+    _, loss, optimizer = _trained(replace(step, model=short), device)
+    take_step(loss, optimizer, torch.randint(step.model.vocab_size, (1, length), device=device))
+
+
+def _begin(model: nn.Module, optimizer: Optimizer) -> None:
+    """Makes what a network in training holds at rest: gradients, here 0, and the optimiser's state."""
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
 
 
 def _restart_peak(device: torch.device) -> int:

@@ -1,0 +1,238 @@
+"""The table and the picture of `make bench`, from nothing but the file that `reformer.evaluation.side_by_side` wrote."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import exp, log
+from statistics import median
+from typing import Any
+
+from reformer.report.chart import ATTENTION_COLOURS, Figure, Panel, Series, line, log_axis
+
+OURS = "ours"
+Content = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A target, and what was measured.
+
+    Attributes:
+        what: what is compared.
+        ours: our side of it, in words.
+        others: the other side.
+        measured: the ratio or share that the target is about; None where it has no number.
+        target: the target in words.
+        met: whether it is met.
+        unit: what stands after the number.
+    """
+
+    what: str
+    ours: str
+    others: str
+    measured: float | None
+    target: str
+    met: bool
+    unit: str = "x"
+
+    def cells(self) -> list[str]:
+        number = "none" if self.measured is None else f"{self.measured:,.2f}".rstrip("0").rstrip(".")
+        if self.measured is not None and self.measured >= 10:
+            number = f"{self.measured:,.0f}"
+        unit = "" if self.measured is None else f" {self.unit}".replace(" x", "x")
+        return [self.what, self.ours, self.others, number + unit, self.target, "met" if self.met else "**missed**"]
+
+
+def rows(content: Content) -> list[Row]:
+    """Every target of the table."""
+    return [
+        *_attention_rows(content),
+        *_curve_rows(content),
+        _growth_row(content),
+        *_network_rows(content),
+        _residuals_row(content),
+    ]
+
+
+def markdown(content: Content) -> str:
+    """The table, the curve against length, the leak of structure, and where all this was measured."""
+    environment, rate = content["environment"], matrix_rate(content)
+    peers = ", ".join(f"{name} {version}" for name, version in environment["peers"].items())
+    where = (
+        f"{environment['device']}, {environment['threads']} threads, torch {environment['torch']}, {peers}; "
+        f"float32 matrix product {rate / 1e9:,.0f} GFLOP/s in the same run. Medians of calls taken in turns; "
+        f"forward and backward pass; load at the start {environment['load_before']:.1f}; "
+        f"{environment['seconds'] / 60:.0f} minutes; commit {environment['commit'][:12]}, {environment['time']}."
+    )
+    head = ["", "ours", "others", "measured", "target", ""]
+    parts = [
+        _table(head, [row.cells() for row in rows(content)]),
+        where,
+        *_curve_words(content),
+        _leak_words(content),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def curve_figure(content: Content) -> Figure:
+    """Time against length, and how many times faster than full attention."""
+    names = list(content["curve"][0]["seconds"])
+    names.sort(key=lambda name: name != "full")
+    lengths = [point["seq_len"] for point in content["curve"]]
+    times = {name: [(point["seq_len"], point["seconds"][name]) for point in content["curve"]] for name in names}
+    faster = {
+        name: [(point["seq_len"], [_ratio(point["seconds"], "full", name)]) for point in content["curve"]]
+        for name in names
+    }
+    x_axis = log_axis("tokens", lengths, at=[length for length in lengths if log(length / lengths[0], 4) % 1 == 0])
+
+    def panel(title: str, label: str, values: dict[str, list[tuple[float, list[float]]]]) -> Panel:
+        heights = [height for points in values.values() for _, some in points for height in some]
+        series = [
+            Series(name.replace("lsh", "LSH"), ATTENTION_COLOURS.get(name, "pink"), line(points), dashed=name == "full")
+            for name, points in values.items()
+        ]
+        return Panel(title, x_axis, log_axis(label, heights), series)
+
+    caption = "Forward and backward pass of attention alone against the length."
+    panels = [
+        panel("Time, forward and backward", "seconds", times),
+        panel("Times faster than full attention", "", faster),
+    ]
+    return Figure("side_by_side", caption, panels)
+
+
+def matrix_rate(content: Content) -> float:
+    """Operations a second of a large float32 matrix product, timed in turns with attention."""
+    attention = content["attention"][0]
+    return attention["matrix_product_operations"] / median(attention["seconds"]["matrix product"])
+
+
+def crossing(content: Content, name: str) -> float | None:
+    """The length from which on LSH attention is faster than full, between two measured ones by the slope of both.
+
+    0 where it is faster at all lengths, None where it is slower at the last.
+    """
+    points = [(point["seq_len"], _ratio(point["seconds"], "full", name)) for point in content["curve"]]
+    if points[-1][1] < 1:
+        return None
+    for (low, slower), (high, faster) in reversed(list(pairwise(points))):
+        if slower < 1:
+            return exp(log(low) + log(high / low) * -log(slower) / log(faster / slower))
+    return 0.0
+
+
+def _attention_rows(content: Content) -> Iterator[Row]:
+    attention, n_hashes = content["attention"][0], content["sizes"]["n_hashes"]
+    seconds = attention["seconds"]
+    peer, peer_masks = "reformer-pytorch", "reformer-pytorch, our masks"
+    what = f"attention, {attention['seq_len']:,} tokens, {n_hashes} rounds"
+    ratio = _ratio(seconds, peer, OURS)
+    others = f"{peer} {_time(seconds[peer])} ({_time(seconds[peer_masks])} with our masks)"
+    yield Row(what, _time(seconds[OURS]), others, ratio, ">= 6x (goal 10x)", ratio >= 6)
+    rate = attention["operations"] / median(seconds[OURS])
+    share = 100 * rate / matrix_rate(content)
+    ours, others = f"{rate / 1e9:.0f} GFLOP/s", f"matrix product {matrix_rate(content) / 1e9:.0f} GFLOP/s"
+    yield Row("its share of the matrix rate", ours, others, share, ">= 35 % (goal 50 %)", share >= 35, "%")
+
+
+def _curve_rows(content: Content) -> Iterator[Row]:
+    name = f"lsh-{content['sizes']['n_hashes']}"
+    points = {point["seq_len"]: point["seconds"] for point in content["curve"]}
+    what = f"{content['sizes']['n_hashes']} rounds against full attention"
+    for length, least in ((2048, 1), (32768, 10)):
+        if length not in points:
+            continue
+        ratio = _ratio(points[length], "full", name)
+        longer = [_ratio(seconds, "full", name) for n, seconds in points.items() if n >= length]
+        ours, others = _time(points[length][name]), f"full {_time(points[length]['full'])}"
+        target = f">= {least}x" if least > 1 else "> 1x from there on"
+        yield Row(f"{what}, {length:,} tokens", ours, others, ratio, target, min(longer) >= least)
+
+
+def _growth_row(content: Content) -> Row:
+    seconds = content["growth"][0]["seconds"]
+    lengths = sorted(map(int, seconds))
+    each = {length: median(seconds[str(length)]) / length for length in lengths}
+    first, last = lengths[0], lengths[-1]
+    grown = 100 * (each[last] / each[first] - 1)
+    what = f"time a token, from {first:,} to {last:,} tokens"
+    ours, others = f"{each[last] * 1e6:.1f} us", f"{each[first] * 1e6:.1f} us at {first:,}"
+    return Row(what, ours, others, grown, "< 30 % more", grown < 30, "% more")
+
+
+def _network_rows(content: Content) -> Iterator[Row]:
+    peaks = {peak["network"]: peak.get("peak_bytes") for peak in content["network_peak"]}
+    for number, point in enumerate(content["network_time"]):
+        seconds = point["seconds"]
+        others = [name for name in seconds if name != OURS]
+        fastest = min(others, key=lambda name: median(seconds[name]))
+        ratio, least = _ratio(seconds, fastest, OURS), 1 if number else 3
+        what = f"training step, {point['seq_len']:,} tokens"
+        words = ", ".join(f"{name} {_time(seconds[name])}" for name in others)
+        target = "not slower" if number else ">= 3x the faster (goal 4x)"
+        yield Row(what, _time(seconds[OURS]), words, ratio, target, ratio >= least)
+        if number == 0 and peaks[OURS] and peaks[fastest]:
+            share = peaks[OURS] / peaks[fastest]
+            words = ", ".join(f"{name} {_megabytes(peaks[name])}" for name in others)
+            target = "<= 0.5x that of the faster"
+            yield Row("its extra peak memory", _megabytes(peaks[OURS]), words, share, target, share <= 0.5)
+
+
+def _residuals_row(content: Content) -> Row:
+    point = content["residuals"][0]
+    seconds = point["seconds"]
+    ratio = _ratio(seconds, "reversible", "ordinary")
+    what = f"reversible training step, {point['seq_len']:,} tokens"
+    others = f"ordinary {_time(seconds['ordinary'])}"
+    return Row(what, _time(seconds["reversible"]), others, ratio, "<= 1.4x", ratio <= 1.4)
+
+
+def _curve_words(content: Content) -> list[str]:
+    """All times against length, and where LSH attention begins to win."""
+    names = list(content["curve"][0]["seconds"])
+    head = ["tokens", *(f"{name.replace('lsh', 'LSH')}" for name in names)]
+    lines = []
+    for point in content["curve"]:
+        seconds = point["seconds"]
+        cells = [f"{_time(seconds[name])} ({_ratio(seconds, 'full', name):.2g}x)" for name in names if name != "full"]
+        lines.append([f"{point['seq_len']:,}", *cells, _time(seconds["full"])])
+    where = []
+    for name in names:
+        if name == "full":
+            continue
+        at = crossing(content, name)
+        words = "at no length here" if at is None else f"from {at:,.0f} tokens on" if at else "at all lengths here"
+        where.append(f"{name.replace('lsh', 'LSH')} {words}")
+    return [_table(head, lines), "Faster than full attention: " + ", ".join(where) + "."]
+
+
+def _leak_words(content: Content) -> str:
+    shares = [
+        f"{100 * leak['share_moved']['chunk']:.3g} % with {leak['n_buckets']} buckets "
+        f"({100 * leak['share_moved']['sorted']:.3g} %)"
+        for leak in content.get("leak", [])
+    ]
+    seconds = content["attention"][0]["seconds"]
+    cost = _ratio(seconds, "ours, window of sorted places", OURS)
+    return (
+        "Outputs that move when one later token changes, by the paper's chunks (and by the window of sorted places): "
+        f"{', '.join(shares)}. That window takes {cost:.2f}x the time."
+    )
+
+
+def _ratio(seconds: dict[str, Sequence[float]], name: str, other: str) -> float:
+    return median(seconds[name]) / median(seconds[other])
+
+
+def _time(seconds: Sequence[float]) -> str:
+    value = median(seconds)
+    return f"{1000 * value:.1f} ms" if value < 0.1 else f"{value:.2f} s" if value < 10 else f"{value:.0f} s"
+
+
+def _megabytes(n_bytes: float | None) -> str:
+    return "not measured" if n_bytes is None else f"{n_bytes / 1e6:,.0f} MB"
+
+
+def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *lines))

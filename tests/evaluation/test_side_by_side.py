@@ -1,0 +1,157 @@
+"""`make bench`: sides are timed in turns, the table says what the file holds, and whether each target is met."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from reformer.evaluation import peers, side_by_side
+from reformer.evaluation.alternate import alternate
+from reformer.evaluation.side_by_side import Sizes, run_side_by_side
+from reformer.evaluation.step import own_network
+from reformer.model.config import ReformerConfig
+from reformer.report import side_by_side as report
+from reformer.report.figures import draw_figure
+from reformer.settings import SettingError
+
+SMALL = ReformerConfig(n_layers=1, d_model=8, d_ff=16, n_heads=2, d_head=4, chunk_len=4, ff_chunk_size=24)
+SIZES = Sizes(
+    n_heads=2,
+    d_head=8,
+    chunk_len=4,
+    length=64,
+    short_length=32,
+    curve=(16, 32),
+    curve_hashes=(1, 4),
+    growth=(16, 64),
+    leak_buckets=(16, 2),
+    model=SMALL,
+    repeats=1,
+)
+
+
+@pytest.fixture(scope="module")
+def content(tmp_path_factory):
+    """A whole run at small sizes, with this project's own attention and network in the peers' place."""
+    path = tmp_path_factory.mktemp("bench") / "benchmarks" / "side_by_side.json"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(side_by_side, "require_peers", lambda: None)
+        patch.setattr(side_by_side, "version", lambda name: "1.0")
+        patch.setattr(
+            side_by_side, "NETWORKS", dict.fromkeys(("ours", "reformer-pytorch", "transformers"), own_network)
+        )
+        patch.setattr(side_by_side, "reformer_pytorch_attention", lambda *sizes, same_masks: lambda qk, v: qk + v)
+        patch.setattr(side_by_side, "measure", lambda step: {"peak_bytes": 5_000_000})
+        content = run_side_by_side(SIZES, path, "a command")
+    assert json.loads(path.read_text()) == json.loads(json.dumps(content))
+    return json.loads(path.read_text())
+
+
+def seconds_of(content, key, index=0, **seconds):
+    """The content with other times in one place."""
+    points = [*content[key]]
+    points[index] = {**points[index], "seconds": {**points[index]["seconds"], **seconds}}
+    return {**content, key: points}
+
+
+def row_of(content, start):
+    return next(row for row in report.rows(content) if row.what.startswith(start))
+
+
+def test_sides_take_turns_and_a_slow_one_is_timed_once():
+    now, calls = 0, []
+
+    def call(name, takes):
+        def act():
+            nonlocal now
+            calls.append(name)
+            now += takes
+
+        return act
+
+    times = alternate({"quick": call("quick", 1), "slow": call("slow", 9)}, 3, 5, clock=lambda: now)
+    assert calls == ["quick", "slow", "quick", "quick", "quick"]
+    assert times == {"quick": [1, 1, 1], "slow": [9]}
+
+
+def test_all_that_the_table_needs_is_measured(content):
+    table = report.markdown(content)
+    assert table.count("\n| attention, 64 tokens, 4 rounds |") == 1
+    assert "a command" in json.dumps(content["environment"])
+    for text in (
+        "training step, 64 tokens",
+        "training step, 32 tokens",
+        "extra peak memory",
+        "reversible training step",
+    ):
+        assert text in table
+    assert len(content["attention"][0]["seconds"]["ours"]) == 2
+
+
+def test_the_sorted_window_leaks_nothing_and_chunks_do(content):
+    for leak in content["leak"]:
+        assert leak["share_moved"]["sorted"] == 0
+    assert content["leak"][1]["share_moved"]["chunk"] > 0
+
+
+def test_the_picture_is_drawn(content, tmp_path):
+    draw_figure(report.curve_figure(content), tmp_path / "bench.png")
+    assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("theirs", "met"), [([5.9], False), ([1.0, 6.1, 90.0], True)])
+def test_a_target_is_judged_by_medians(content, theirs, met):
+    row = row_of(seconds_of(content, "attention", ours=[1.0], **{"reformer-pytorch": theirs}), "attention,")
+    assert row.met == met
+    assert row.measured == sorted(theirs)[len(theirs) // 2]
+    assert row.cells()[-1] == ("met" if met else "**missed**")
+
+
+def test_the_share_of_the_matrix_rate_counts_seven_products_of_both_chunks_in_each_round(content):
+    attention = content["attention"][0]
+    assert attention["operations"] == 7 * (2 * 8) * (2 * 4) * 64 * 4 * 2  # width, chunks seen, positions, rounds, heads
+    seconds = {"ours": [2.0], "matrix product": [1.0]}
+    share = row_of(seconds_of(content, "attention", **seconds), "its share").measured
+    assert share == pytest.approx(100 * attention["operations"] / 2 / attention["matrix_product_operations"])
+
+
+def test_the_faster_peer_counts(content):
+    faster = seconds_of(content, "network_time", ours=[1.0], transformers=[2.0], **{"reformer-pytorch": [9.0]})
+    row = row_of(faster, "training step, 64")
+    assert (row.measured, row.met) == (2.0, False)
+
+
+def test_growth_is_that_of_the_time_of_a_token(content):
+    row = row_of(seconds_of(content, "growth", **{"16": [1.0], "64": [5.0]}), "time a token")
+    assert (row.measured, row.met) == (25.0, True)
+
+
+def test_the_crossing_lies_between_the_lengths_where_the_faster_changes(content):
+    point = content["curve"][0]
+    curve = [
+        {**point, "seq_len": length, "seconds": {"lsh-4": [1.0], "full": [full]}}
+        for length, full in ((512, 0.25), (1024, 0.5), (2048, 2.0))
+    ]
+    assert report.crossing({"curve": curve}, "lsh-4") == pytest.approx(1024 * 2**0.5)
+    assert report.crossing({"curve": curve[2:]}, "lsh-4") == 0
+    assert report.crossing({"curve": curve[:2]}, "lsh-4") is None
+
+
+def test_a_missing_peer_is_told_in_one_line_with_its_remedy(monkeypatch, tmp_path):
+    def missing(name):
+        raise ModuleNotFoundError(name)
+
+    monkeypatch.setattr(peers, "import_module", missing)
+    with pytest.raises(SettingError, match=r"^reformer_pytorch is not installed here: run `make bench`.*$"):
+        run_side_by_side(SIZES, tmp_path / "x.json", "")
+
+
+def test_peers_are_called_with_the_same_sizes():
+    pytest.importorskip("reformer_pytorch", reason="installed by `make bench` only")
+    config = replace(SMALL, max_seq_len=64)
+    tokens = torch.randint(config.vocab_size, (1, 64))
+    for network in peers.PEERS.values():
+        model, loss = network(config)
+        loss(tokens).backward()
+        assert sum(parameter.numel() for parameter in model.parameters()) > 0
