@@ -19,6 +19,7 @@ from reformer.evaluation.config import ONE_STEP, BenchmarkConfig
 from reformer.evaluation.evaluate import with_attention
 from reformer.evaluation.step import Step, measure
 from reformer.training.config import LoggerConfig
+from reformer.training.device import choose_device
 from reformer.training.environment import environment
 from reformer.training.tracking import tracked
 
@@ -38,7 +39,7 @@ def run_benchmark(config: BenchmarkConfig, path: Path, command: str, logger: Log
         The content of the file: environment, tokens a step (speed_by_length), and points with their labels and what
         `measure` gives, or `skipped` with a reason.
     """
-    device = "cuda" if torch.cuda.is_available() and config.accelerator != "cpu" else "cpu"
+    device = choose_device(config.accelerator).type
     begin = perf_counter()
     points = [{**labels, **result} for labels, result in _measured(config, device)]
     content: dict[str, Any] = {
