@@ -6,7 +6,8 @@ A stage of dvc.yaml depends on its file, not on conf/: so it runs again exactly 
 All values are checked, in about a second. What each file leaves out cannot change what its stage writes.
 """
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from schema import compose_usual, run_config, typed
 
 from reformer.evaluation.config import BENCHMARKS
 from reformer.settings import SettingError, require
+from reformer.training.config import RunConfig
 from reformer.training.run_name import RunSpec
 
 SOURCE = ("source", "mirror", "by_hand")
@@ -40,20 +42,49 @@ def main(config: DictConfig) -> None:
     print(f"compose: profile {config.profile}, {n_runs} runs checked -> {folder}")
 
 
-def _all(config: DictConfig) -> Iterator[tuple[str, str]]:
-    """Every file's place under the folder, and its content."""
+def listed_runs(config: DictConfig) -> Iterator[tuple[DictConfig, RunConfig]]:
+    """The composed configuration of each run that params.yaml lists, and the same with every value checked.
+
+    Raises:
+        SettingError: a list that makes no sense, or a value that no run can use.
+    """
     given = list(HydraConfig.get().overrides.task)
-    data_sets = {"duplication": "duplication", "text": config.text, "images": config.images}
-    for kind, data in data_sets.items():
-        of_data = compose_usual([*given, f"data={data}"])
-        require(of_data.data.kind == kind, kind, f"a data set of {kind}", data)
-        if kind != "duplication":
-            yield from _of_data(of_data)
+    require(len(config.seeds) > 0, "seeds", "a list of at least one, as [1]", [])
+    _refuse_twice("seeds", config.seeds)
+    for kind, data in _data_sets(config).items():
+        _refuse_twice(f"runs.{kind}", config.runs[kind])
         for name in config.runs[kind]:
             spec = RunSpec.parse(f"{data}_{name}")
             for seed in config.seeds:
                 of_run = compose_usual([*given, *spec.overrides(), f"seed={seed}"])
-                yield from _of_run(of_run, f"runs.{kind}", f"{data}_{name}_seed-{seed}")
+                run, listed = run_config(of_run), f"{data}_{name}_seed-{seed}"
+                if run.name != listed:
+                    is_spelled = f"{data}_{name} is spelled {run.name.rsplit('_seed', 1)[0]}"
+                    raise SettingError(f"runs.{kind}: {is_spelled}")
+                yield of_run, run
+
+
+def _data_sets(config: DictConfig) -> dict[str, str]:
+    """The data set of each kind."""
+    return {"duplication": "duplication", "text": config.text, "images": config.images}
+
+
+def _refuse_twice(setting: str, listed: Iterable[object]) -> None:
+    for item, times in Counter(listed).items():
+        if times > 1:
+            raise SettingError(f"{setting}: {item} is listed {times} times, leave one of them")
+
+
+def _all(config: DictConfig) -> Iterator[tuple[str, str]]:
+    """Every file's place under the folder, and its content."""
+    given = list(HydraConfig.get().overrides.task)
+    for kind, data in _data_sets(config).items():
+        of_data = compose_usual([*given, f"data={data}"])
+        require(of_data.data.kind == kind, kind, f"a data set of {kind}", data)
+        if kind != "duplication":
+            yield from _of_data(of_data)
+    for of_run, run in listed_runs(config):
+        yield from _of_run(of_run, run.name)
     for name in BENCHMARKS:
         of_benchmark = compose_usual([*given, f"benchmark={name}"])
         typed(of_benchmark, "benchmark")
@@ -68,11 +99,8 @@ def _of_data(config: DictConfig) -> Iterator[tuple[str, str]]:
     yield f"prepare/{data.name}.yaml", _file(config, "prepare", data.name, {"data": [*FETCHED, *prepared]})
 
 
-def _of_run(config: DictConfig, listed: str, name: str) -> Iterator[tuple[str, str]]:
+def _of_run(config: DictConfig, name: str) -> Iterator[tuple[str, str]]:
     """What a run and its evaluation depend on."""
-    run = run_config(config)
-    if run.name != name:
-        raise SettingError(f"{listed}: {name.rsplit('_seed', 1)[0]} is spelled {run.name.rsplit('_seed', 1)[0]}")
     config.name = name
     data = [key for key in config.data if key not in (*SOURCE, "files")]
     model = [key for key in config.model if key != "n_hashes" or "lsh" in config.model.attention]

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from hashlib import sha256
+from math import isfinite
 from pathlib import Path
 from textwrap import shorten
 from typing import Any, ClassVar
@@ -78,7 +79,7 @@ def job(settle: Callable[[], RunConfig], train: Callable[[RunConfig], Mapping[st
         train: trains it, and gives the content of train.json.
 
     Returns:
-        Held-out bits/dim, which a search makes small; infinite where a job of a sweep has none.
+        Held-out bits/dim, which a search makes small; infinite where a job of a sweep has none, or has diverged.
     """
     if HydraConfig.get().mode == RunMode.RUN:
         return float(train(settle())["val"]["bits_per_dim"])
@@ -107,7 +108,8 @@ def _job(row: Row, run: RunConfig, train: Callable[[RunConfig], Mapping[str, Any
         run.logger.group = run.logger.group or _folder().name
         with _typed_alone():
             summary, row.status = dict(train(run)), TRAINED
-    return float(summary["val"]["bits_per_dim"])
+    score = float(summary["val"]["bits_per_dim"])
+    return score if isfinite(score) else float("inf")
 
 
 @contextmanager

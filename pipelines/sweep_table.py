@@ -5,12 +5,15 @@ import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 TRAINED, BEFORE, SAME, FAILED = "trained", "finished before", "same", "failed"
 UNFINISHED = "not finished"
 """Killed, interrupted, or never begun."""
+DIVERGED = "diverged"
+"""Trained to the end, but to a loss that is no number: a result, and never the best."""
 
 
 @dataclass
@@ -38,6 +41,11 @@ class Row:
         except FileNotFoundError:
             return None  # of another machine's disk, or that job has failed
 
+    def told(self) -> str:
+        """The status, and what its scores say of it."""
+        scores = self.scores()
+        return DIVERGED if scores and not isfinite(scores[0]) else self.status
+
 
 def write_table(folder: Path, rows: Sequence[Row]) -> str:
     """Writes table.csv and table.md into the sweep's folder, and returns what to print."""
@@ -51,7 +59,7 @@ def write_table(folder: Path, rows: Sequence[Row]) -> str:
                 "" if bits is None else f"{bits:.4f}",
                 "" if accuracy is None else f"{accuracy:.4f}",
                 "" if seconds is None else f"{seconds:.1f}",
-                f"{row.status}: {row.why}" if row.why else row.status,
+                f"{row.told()}: {row.why}" if row.why else row.told(),
                 Path(row.folder).name,
             ]
         )
@@ -65,12 +73,13 @@ def write_table(folder: Path, rows: Sequence[Row]) -> str:
 
 
 def _summary(rows: Sequence[Row], keys: Sequence[str]) -> str:
-    statuses = [row.status for row in rows]
+    statuses = [row.told() for row in rows]
     told = ", ".join(f"{statuses.count(status)} {status}" for status in dict.fromkeys(statuses))
     scored = [(scores[0], row) for row in rows if (scores := row.scores())]
-    if len(scored) < 2:
+    finite = [pair for pair in scored if isfinite(pair[0])]
+    if len(scored) < 2 or not finite:
         return f"sweep: {told}"
-    bits, best = min(scored, key=lambda pair: pair[0])
+    bits, best = min(finite, key=lambda pair: pair[0])
     return f"sweep: {told}; best: {bits:.4f} bits/dim by {' '.join(f'{key}={_settings(best)[key]}' for key in keys)}"
 
 

@@ -5,15 +5,18 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
+from hydra.types import RunMode
+from omegaconf import OmegaConf
 from project import PROJECT, Script
 from schema import compose_usual, run_config
-from sweep import LONGEST, named
+from sweep import LONGEST, job, named
 from sweep_table import Row, write_table
 
 from reformer.training.fingerprint import fingerprint, finished
@@ -146,6 +149,39 @@ def test_the_table_shows_what_differs_and_tells_of_jobs_that_left_nothing(tmp_pa
     ]
     assert "failed: a \\| in it" in shown
     assert "sweep: 1 trained, 1 failed, 1 not finished ->" in shown
+
+
+def test_a_run_that_diverged_is_shown_as_such_and_never_the_best(tmp_path: Path) -> None:
+    rows = []
+    for lr, bits in ((1, float("nan")), (2, 3.5), (3, 2.5), (4, float("inf"))):
+        run = tmp_path / "data" / "runs" / f"lr-{lr}"
+        run.mkdir(parents=True)
+        (run / "train.json").write_text(json.dumps({"val": {"bits_per_dim": bits, "accuracy": 0.25}}))
+        (run / "environment.json").write_text(json.dumps({"seconds": 1.0}))
+        rows.append(Row([f"optimizer.lr={lr}"], str(run), "trained"))
+    shown = write_table(tmp_path / "sweep", rows)
+    with (tmp_path / "sweep" / "table.csv").open(newline="") as file:
+        statuses = [row["status"] for row in csv.DictReader(file)]
+    assert statuses == ["diverged", "trained", "trained", "diverged"]
+    assert "sweep: 2 diverged, 2 trained; best: 2.5000 bits/dim by optimizer.lr=3 ->" in shown
+    assert "sweep: 2 diverged ->" in write_table(tmp_path / "sweep", [rows[0], rows[3]])
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_search_is_told_that_a_run_that_diverged_is_infinitely_bad(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: bool
+) -> None:
+    run = run_config(compose_usual(["data=duplication", f"root={tmp_path}"]))
+    diverged = {"val": {"bits_per_dim": float("nan")}}
+    monkeypatch.setattr("sweep.finished", lambda run: diverged if before else None)
+    monkeypatch.setattr("sweep._owner", lambda name: 7)
+    monkeypatch.setattr("sweep._typed_alone", nullcontext)
+    hydra = OmegaConf.create(
+        {"mode": RunMode.MULTIRUN, "overrides": {"task": []}, "job": {"num": 7}, "sweep": {"dir": str(tmp_path)}}
+    )
+    monkeypatch.setattr("sweep.HydraConfig.get", lambda: hydra)
+    assert job(lambda: run, lambda run: diverged) == float("inf")
+    assert json.loads((tmp_path / "7" / "row.json").read_text())["status"].startswith("finished" if before else "train")
 
 
 def test_the_same_command_names_the_same_sweep() -> None:
