@@ -1,0 +1,53 @@
+"""A verdict rests on what a network learned: trained, evaluated and judged here, as it is and made worse on purpose."""
+
+from pathlib import Path
+
+import pytest
+
+from reformer.data.config import DuplicationConfig
+from reformer.evaluation.evaluate import evaluate
+from reformer.model import dot_product
+from reformer.model.config import ReformerConfig
+from reformer.report.claim import NOT_REPRODUCED, REPRODUCED, judge
+from reformer.report.claims import CLAIMS
+from reformer.report.results import Results
+from reformer.training.config import EvaluationConfig, LoggerConfig, OptimizerConfig, RunConfig, TrainerConfig
+from reformer.training.train import train
+
+NAME = "duplication_full_reversible"
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def verdict_on_copying(root: str) -> str:
+    """Trains a network that learns to copy |w| = 15 in a second, evaluates it, and judges the claim about it."""
+    data = DuplicationConfig(
+        name="duplication", n_symbols=20, vocab_size=21, seq_len=32, batch_size=16, eval_sequences=24
+    )
+    model = ReformerConfig(
+        21, 32, n_layers=1, d_model=40, d_ff=30, n_heads=1, d_head=32, attention=["full"], positions="learned"
+    )
+    run = RunConfig(
+        data=data,
+        model=model,
+        optimizer=OptimizerConfig(lr=2e-3, warmup_steps=20),
+        trainer=TrainerConfig(max_steps=100, val_every=100, accelerator="cpu"),
+        evaluation=EvaluationConfig(["full"]),
+        logger=LoggerConfig(mode="disabled"),
+        name=f"{NAME}_seed-1",
+        root=root,
+    )
+    train(run, "a command")
+    evaluate(run)
+    claim = next(claim for claim in CLAIMS if claim.id == "copy_full")
+    return judge(claim, Results(Path(root), "tiny", [NAME], [1])).verdict
+
+
+def test_copying_with_full_attention_is_reproduced_and_with_logits_scaled_by_an_eighth_it_is_not(monkeypatch):
+    assert verdict_on_copying("as-it-is") == REPRODUCED
+    to_unit_length = dot_product._unit  # of the keys: the logits' only scale where queries and keys are shared
+    monkeypatch.setattr(dot_product, "_unit", lambda q: to_unit_length(q) / 8)
+    assert verdict_on_copying("worse") == NOT_REPRODUCED
