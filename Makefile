@@ -40,6 +40,15 @@ bench: $(PEERS) ## Time and memory beside two other Reformers and full attention
 	@.venv-bench/bin/python pipelines/bench.py
 	@mkdir -p docs && cp data/benchmarks/side_by_side.png docs/bench.png
 
+RESULTS ?= data/report/results.md
+
+.PHONY: results
+results: $(INSTALLED) ## Put the report's table into README.md, its picture into docs/ (RESULTS=another/report/results.md)
+	@python pipelines/readme.py "$(RESULTS)"
+	@for browser in chromium chromium-browser google-chrome; do if command -v "$$browser" >/dev/null; then \
+	  "$$browser" --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1120,1200 \
+	    --screenshot=docs/report.png "$(dir $(abspath $(RESULTS)))index.html" 2>/dev/null; break; fi; done
+
 .PHONY: lock
 lock: ## Write requirements.txt anew from pyproject.toml (needs uv)
 	@uv pip compile -q --universal --python-version 3.11 --extra dev --generate-hashes --no-header \

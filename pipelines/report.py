@@ -18,15 +18,15 @@ from reformer.report.build import build_report
 
 @command
 def main(config: DictConfig) -> None:
-    """Builds the report, and names it with the headlines."""
+    """Builds the report, and says where it is and how many claims it found to hold."""
     root = Path(config.root)
     data_sets = {"duplication": "duplication", "text": config.text, "images": config.images}
     names = [f"{data}_{name}" for kind, data in data_sets.items() for name in config.runs[kind]]
     build_report(root, config.profile, names, list(config.seeds))
-    claims = json.loads((root / "report" / "claims.json").read_text(encoding="utf-8"))
-    print(f"report: {root / 'report' / 'index.html'}")
-    for headline in claims["headlines"]:
-        print(f"  {headline}")
+    n = json.loads((root / "report" / "claims.json").read_text(encoding="utf-8"))["counts"]
+    print(
+        f"report: {root / 'report' / 'index.html'}: {', '.join(f'{count} {verdict}' for verdict, count in n.items())}"
+    )
 
 
 if __name__ == "__main__":

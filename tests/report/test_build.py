@@ -91,7 +91,7 @@ def test_every_axis_has_a_label_and_every_line_a_name(tmp_path):
 
 def test_the_metrics_are_few_and_have_no_missing_numbers(report):
     metrics = json.loads((report / "metrics.json").read_text())
-    assert 5 <= len(metrics) <= 8
+    assert 5 <= len(metrics) <= 9
     assert all(isinstance(value, float) for name, value in metrics.items() if name != "claims")
 
 

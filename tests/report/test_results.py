@@ -92,8 +92,8 @@ def test_seeds_without_a_number_are_left_out_and_counted(tmp_path):
 def test_numbers_are_written_with_unit_sign_and_spread():
     assert Measured((0.98, 1.0), n_wanted=2).text(PERCENT) == "99.0 ± 1.4 %"
     assert Measured((0.5,)).text(PERCENT) == "50.0 %"
-    assert MORE_PERCENT.text(-0.0123) == "−1.2 % bits/dim"
-    assert MORE_PERCENT.text(-0.0000123) == "0.0 % bits/dim"
+    assert MORE_PERCENT.text(-0.0123) == "−1.2 %"
+    assert MORE_PERCENT.text(-0.0000123) == "0.0 %"
     assert TIMES.text(float("inf")) == "none"
     assert Measured((1.5,), low=1.25, high=1.75).basis(TIMES) == "1.25 to 1.75 by the timings"
     assert Measured((1.5,), n_wanted=1).basis(BITS) == "one seed"

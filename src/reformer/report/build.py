@@ -1,15 +1,19 @@
-"""Writes the report: a page, the claims and a few headline numbers as JSON, and the figures as PNG."""
+"""Writes the report: a page, the claims as JSON and Markdown, a few headline numbers, and the figures as PNG."""
 
 import json
+from contextlib import suppress
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from reformer.report.claim import NOT_REPRODUCED, NOT_TESTED, REPRODUCED, Judgement, judge
+from reformer.report.claim import NOT_REPRODUCED, NOT_TESTED, REPRODUCED, Judgement, counts, judge
 from reformer.report.claims import CLAIMS, STUDIES
 from reformer.report.curves import write_curves
+from reformer.report.measured import over_seeds
 from reformer.report.page import Section, render_page, section_of
-from reformer.report.results import Results
+from reformer.report.results import IMAGES, TEXTS, NotTested, Results
+from reformer.report.source import source_of_all
+from reformer.report.summary import summary
 
 
 def build_report(root: Path, profile: str, runs: list[str], seeds: list[int]) -> None:
@@ -34,16 +38,12 @@ def build_report(root: Path, profile: str, runs: list[str], seeds: list[int]) ->
     for study in STUDIES:
         of_study = [judgement for judgement in judgements if judgement.claim.study == study.id]
         sections.append(section_of(study, of_study, results, folder / "figures"))
-    (folder / "index.html").write_text(render_page(results, judgements, sections), encoding="utf-8")
+    source = source_of_all(results, [study.benchmark for study in STUDIES if study.benchmark])
+    (folder / "index.html").write_text(render_page(results, judgements, sections, source), encoding="utf-8")
+    (folder / "results.md").write_text(summary(results, judgements, source), encoding="utf-8")
     write_curves(results, folder / "curves.csv")
     _write_json(folder / "claims.json", claims_as_json(results, judgements))
-    _write_json(folder / "metrics.json", metrics(judgements))
-
-
-def counts(judgements: list[Judgement]) -> dict[str, int]:
-    """Number of claims by verdict."""
-    verdicts = [judgement.verdict for judgement in judgements]
-    return {verdict: verdicts.count(verdict) for verdict in (REPRODUCED, NOT_REPRODUCED, NOT_TESTED)}
+    _write_json(folder / "metrics.json", metrics(results, judgements))
 
 
 def claims_as_json(results: Results, judgements: list[Judgement]) -> dict[str, Any]:
@@ -73,11 +73,20 @@ def claims_as_json(results: Results, judgements: list[Judgement]) -> dict[str, A
     }
 
 
-def metrics(judgements: list[Judgement]) -> dict[str, Any]:
-    """The headline numbers for `dvc metrics show`; those that were not measured are left out."""
-    measured = {j.claim.metric: j.measured.mean for j in judgements if j.claim.metric and j.measured}
-    numbers = {name: round(mean, 6) for name, mean in measured.items() if isfinite(mean)}
-    return {"claims": {key.replace(" ", "_"): n for key, n in counts(judgements).items()}, **numbers}
+def metrics(results: Results, judgements: list[Judgement]) -> dict[str, Any]:
+    """The headline numbers for `dvc metrics show`; those that were not measured are left out.
+
+    Bits/dim are test scores of the first network listed on text and on images; the other numbers are those of claims.
+    """
+    found = {j.claim.metric: j.measured.mean for j in judgements if j.claim.metric and j.measured}
+    for kind, names in (("text", TEXTS), ("image", IMAGES)):
+        data = results.data(names)
+        groups = [group for group in results.groups if group.spec.data == data][:1]
+        with suppress(NotTested):
+            found[f"{kind}_bits_per_dim"] = over_seeds(groups, lambda run: run.score("trained")).mean
+    numbers = {name: round(value, 6) for name, value in found.items() if isfinite(value)}
+    names_of_counts = {REPRODUCED: "reproduced", NOT_REPRODUCED: "not_reproduced", NOT_TESTED: "not_tested"}
+    return {"claims": {names_of_counts[verdict]: n for verdict, n in counts(judgements).items()}, **numbers}
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

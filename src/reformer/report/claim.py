@@ -1,6 +1,6 @@
 """What a claim and a study are, and how a claim is judged. The lists of them are in `claims.py`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from reformer.report.chart import Panel
@@ -123,3 +123,9 @@ def judge(claim: Claim, results: Results) -> Judgement:
     else:
         holds = abs(measured.mean) <= limit
     return Judgement(claim, REPRODUCED if holds else NOT_REPRODUCED, measured)
+
+
+def counts(judgements: Sequence[Judgement]) -> dict[str, int]:
+    """Number of claims by verdict."""
+    verdicts = [judgement.verdict for judgement in judgements]
+    return {verdict: verdicts.count(verdict) for verdict in (REPRODUCED, NOT_REPRODUCED, NOT_TESTED)}

@@ -32,7 +32,7 @@ class Unit:
 
 
 PERCENT = Unit(" %", 1, 100)
-MORE_PERCENT = Unit(" % bits/dim", 1, 100, signed=True)
+MORE_PERCENT = Unit(" %", 1, 100, signed=True)
 POINTS = Unit(" points", 1, 100, signed=True)
 BITS = Unit(" bits/dim", 3)
 MORE_BITS = Unit(" bits/dim", 3, signed=True)

@@ -10,23 +10,14 @@ from markupsafe import Markup
 
 from reformer.report import tables
 from reformer.report.chart import COLOURS, MARKERS, Figure
-from reformer.report.claim import NOT_REPRODUCED, NOT_TESTED, REPRODUCED, Judgement, Study
+from reformer.report.claim import NOT_REPRODUCED, NOT_TESTED, REPRODUCED, Judgement, Study, counts
 from reformer.report.figures import draw_figure
-from reformer.report.results import NotTested, Results, Run
+from reformer.report.results import NotTested, Results
+from reformer.report.source import Source, environments_of, source_of
+from reformer.report.summary import provenance
 from reformer.report.tables import Table
 
 MARKS = {REPRODUCED: "✓", NOT_REPRODUCED: "✗", NOT_TESTED: "–"}
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where the numbers of a section come from."""
-
-    command: str
-    commit: str
-    device: str
-    time: str
-    others: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,17 +48,16 @@ def section_of(study: Study, judgements: list[Judgement], results: Results, figu
     draw_figure(figure, path)
     image = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
     if study.benchmark:
-        environment = results.benchmark(study.benchmark)["environment"]
-        return Section(study, judgements, figure, image, table, source=_source([environment]))
+        source = source_of([results.benchmark(study.benchmark)["environment"]])
+        return Section(study, judgements, figure, image, table, source=source)
     present = [run for group in groups for run in group.present]
     scale = tables.scale(study.paper_scale, present[0]) if study.paper_scale and present else None
-    environments = [environment for run in present if (environment := _environment(run))]
-    source = _source(environments) if environments else None
+    source = source_of(environments_of(present))
     return Section(study, judgements, figure, image, table, scale, source, tables.provenance(groups))
 
 
-def render_page(results: Results, judgements: list[Judgement], sections: list[Section]) -> str:
-    """The whole page."""
+def render_page(results: Results, judgements: list[Judgement], sections: list[Section], source: Source | None) -> str:
+    """The whole page; the source is that of everything on it."""
     environment = Environment(
         loader=PackageLoader("reformer", "report"),
         autoescape=True,
@@ -76,13 +66,13 @@ def render_page(results: Results, judgements: list[Judgement], sections: list[Se
         lstrip_blocks=True,
     )
     files = {name: Markup(environment.loader.get_source(environment, name)[0]) for name in ("report.css", "report.js")}  # type: ignore[union-attr]
-    verdicts = [judgement.verdict for judgement in judgements]
     return environment.get_template("report.html").render(
         profile=results.profile,
         seeds=results.seeds,
+        provenance=provenance(results, source),
         judgements=sorted(judgements, key=lambda judgement: judgement.verdict == NOT_TESTED),
         sections=sorted(sections, key=lambda section: bool(section.missing)),
-        n={verdict: verdicts.count(verdict) for verdict in MARKS},
+        n=counts(judgements),
         marks=MARKS,
         slugs={verdict: verdict.split(" at ")[0].replace(" ", "-") for verdict in MARKS},
         colours=COLOURS,
@@ -95,22 +85,3 @@ def render_page(results: Results, judgements: list[Judgement], sections: list[Se
 def _charts(sections: list[Section]) -> dict[str, Any]:
     figures = {section.figure.id: asdict(section.figure) for section in sections if section.figure}
     return {"markers": MARKERS, "figures": figures}
-
-
-def _environment(run: Run) -> dict[str, Any]:
-    try:
-        return run.environment
-    except NotTested:
-        return {}
-
-
-def _source(environments: list[dict[str, Any]]) -> Source:
-    first = environments[0]
-    seconds = sum(environment["seconds"] for environment in environments)
-    return Source(
-        command=first["command"],
-        commit=", ".join(dict.fromkeys(environment["commit"][:10] for environment in environments)),
-        device=", ".join(dict.fromkeys(tables.device(environment) for environment in environments)),
-        time=tables.duration(seconds),
-        others=f"{len(environments)} runs" if len(environments) > 1 else "",
-    )

@@ -80,7 +80,7 @@ def reversible(results: Results, data: tuple[str, ...]) -> list[Panel]:
     limit = measures.reversible_parity(results, data).limit or 0.0
     for panel in panels[1:]:
         ends = (panel.x.low, panel.x.high)
-        panel.series.extend(Series("limits", "ink", line((x, [y]) for x in ends), dashed=True) for y in (limit, -limit))
+        panel.series.extend(Series("limits", "sky", line((x, [y]) for x in ends), dashed=True) for y in (limit, -limit))
         panels[1] = replace(panel, y=linear_axis("bits/dim", _heights(panel.series)))
     return panels
 

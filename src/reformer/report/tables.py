@@ -65,13 +65,13 @@ def scores(groups: Sequence[RunGroup]) -> Table:
                 describe(group),
                 f"{train['n_parameters']:,}",
                 f"{train['tokens_seen']:,}",
-                f"{train['val']['bits_per_dim']:.3f}",
+                _validation(group),
                 _score(group, "trained", "bits_per_dim", PLAIN)[0],
                 f"{len(group.present)} of {len(group.runs)}",
             )
         )
     columns = ["Run", "Parameters", "Tokens seen", "Validation, bits/dim", "Test, bits/dim", "Seeds"]
-    note = "Validation: first seed; test: mean ± standard deviation over the seeds, where there are several."
+    note = "Mean ± standard deviation over the seeds, where there are several."
     return Table(columns, rows, note)
 
 
@@ -102,7 +102,7 @@ def speed(results: Results) -> Table:
         f"Seconds a step of {tokens:,} tokens: median of the repeats. The paper's steps have 32,768 tokens and ran on "
         "another machine: compare how times change along a row, not their size."
     )
-    return Table(["Attention ↓ length →", *(f"{length:,}" for length in lengths)], rows, note)
+    return Table(["Attention ↓ length\u00a0→", *(f"{length:,}" for length in lengths)], rows, note)
 
 
 def memory(results: Results) -> Table:
@@ -179,6 +179,10 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
+
+
+def _validation(group: RunGroup) -> str:
+    return over_seeds([group], lambda run: float(run.train["val"]["bits_per_dim"])).text(PLAIN)
 
 
 def _score(group: RunGroup, attention: str, metric: str, unit: Unit) -> tuple[str, float | None]:

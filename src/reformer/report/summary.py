@@ -1,0 +1,45 @@
+"""The verdicts in Markdown: what the README shows of a profile, between two comments that hold its place there."""
+
+from collections.abc import Sequence
+
+from reformer.report.claim import NOT_REPRODUCED, NOT_TESTED, REPRODUCED, Judgement, counts
+from reformer.report.results import Results
+from reformer.report.source import Source
+
+MARKS = {REPRODUCED: "reproduced", NOT_REPRODUCED: "**not reproduced**", NOT_TESTED: "not tested"}
+
+
+def summary(results: Results, judgements: Sequence[Judgement], source: Source | None) -> str:
+    """A sentence and a table: each claim, the paper's number, ours with its spread, the verdict.
+
+    Args:
+        results: what was measured.
+        judgements: of every claim.
+        source: of all that was measured; None where nothing was.
+    """
+    n = counts(judgements)
+    lines = [
+        f"<!-- results of {results.profile}: from its report, by make results -->",
+        "",
+        f"Profile `{results.profile}`, {provenance(results, source)}: **{n[REPRODUCED]} claims reproduced, "
+        f"{n[NOT_REPRODUCED]} not, {n[NOT_TESTED]} not tested at this size.**",
+        "",
+        "| claim | paper | here | |",
+        "|---|---|---|---|",
+    ]
+    for judgement in judgements:
+        claim = judgement.claim
+        cells = [claim.text, f"{claim.paper} ({claim.where})", judgement.ours, MARKS[judgement.verdict]]
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    lines.append("")
+    lines.append(f"<!-- end of the results of {results.profile} -->")
+    return "\n".join(lines) + "\n"
+
+
+def provenance(results: Results, source: Source | None) -> str:
+    """Seeds, commit, device and time in words."""
+    seeds = "one seed" if len(results.seeds) == 1 else f"{len(results.seeds)} seeds (mean ± standard deviation)"
+    if source is None:
+        return seeds
+    commits = "commits" if "," in source.commit else "commit"
+    return f"{seeds}, {commits} {source.commit}, {source.device}, {source.time} of training and benchmarks"

@@ -1,0 +1,91 @@
+"""The table for the README: what it says, and how it gets there."""
+
+import json
+import re
+
+import pytest
+from fake_results import ALL_RUNS, ENVIRONMENT, write_results
+from project import PROJECT
+
+from reformer.report.build import build_report
+from reformer.report.claims import CLAIMS
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    root = write_results(tmp_path_factory.mktemp("results"), ALL_RUNS, seeds=(1, 2, 3))
+    build_report(root, "cpu-long", ALL_RUNS, [1, 2, 3])
+    return root / "report"
+
+
+@pytest.fixture
+def readme(tmp_path, monkeypatch):
+    """pipelines/readme.py, on a README of its own."""
+    import readme
+
+    monkeypatch.setattr(readme, "README", tmp_path / "README.md")
+    return readme
+
+
+def rows(text):
+    return [
+        [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        for line in text.splitlines()
+        if line.startswith("|")
+    ]
+
+
+def test_the_table_has_every_claim_with_the_papers_number_ours_and_the_verdict(report):
+    table = rows((report / "results.md").read_text())
+    claims = json.loads((report / "claims.json").read_text())["claims"]
+    assert [row[0].replace("\\|", "|") for row in table[2:]] == [claim.text for claim in CLAIMS]
+    for row, claim in zip(table[2:], claims, strict=True):
+        assert row[1:3] == [f"{claim['paper']} ({claim['where']})", claim["measured"]]
+        assert row[3].strip("*") == claim["verdict"].split(" at ")[0]
+
+
+def test_with_several_seeds_every_trained_number_has_its_spread(report):
+    claims = json.loads((report / "claims.json").read_text())["claims"]
+    of_runs = [claim for claim in claims if len(claim["values"]) > 1]
+    assert len(of_runs) >= 10
+    assert all(f" ± {claim['measured'].split(' ± ')[1]}" in claim["measured"] for claim in of_runs)
+
+
+def test_the_sentence_above_it_names_profile_seeds_commit_device_and_counts(report):
+    sentence = (report / "results.md").read_text().splitlines()[2]
+    n = json.loads((report / "claims.json").read_text())["counts"]
+    for part in ("`cpu-long`", "3 seeds", ENVIRONMENT["commit"][:10], f"{ENVIRONMENT['device']}, 2 threads"):
+        assert part in sentence
+    assert f"**{n['reproduced']} claims reproduced, {n['not reproduced']} not, " in sentence
+    assert "min " in sentence  # the time of it all
+
+
+def test_without_any_results_there_is_a_table_all_the_same(tmp_path):
+    build_report(tmp_path, "cpu", ALL_RUNS, [1])
+    text = (tmp_path / "report" / "results.md").read_text()
+    assert "one seed: **0 claims reproduced, 0 not, " in text
+    assert {row[3] for row in rows(text)[2:]} == {"not tested"}
+
+
+def test_a_table_takes_the_place_of_the_one_of_its_profile_only(report, readme):
+    table = (report / "results.md").read_text()
+    first, *_, last = table.splitlines()
+    other = "<!-- results of cpu -->\nold\n<!-- end -->\n"
+    readme.README.write_text(f"# Title\n\n{other}\n{first}\nold\n\nold too\n{last}\n\nAfter\n")
+    for _ in range(2):
+        readme.main([str(report / "results.md")])
+        assert readme.README.read_text() == f"# Title\n\n{other}\n{table}\nAfter\n"
+
+
+def test_a_readme_without_a_place_for_the_profile_stays_as_it_is(report, readme):
+    readme.README.write_text("# Title\n")
+    with pytest.raises(SystemExit, match="it needs two lines, <!-- results of cpu-long"):
+        readme.main([str(report / "results.md")])
+    assert readme.README.read_text() == "# Title\n"
+
+
+@pytest.mark.parametrize("profile", ["cpu", "cpu-long"])
+def test_the_readme_has_a_place_for_the_profiles_that_run_here(profile, tmp_path, readme):
+    build_report(tmp_path, profile, [], [1])
+    table = (tmp_path / "report" / "results.md").read_text()
+    assert table in readme.put(table, (PROJECT / "README.md").read_text())
