@@ -1,7 +1,7 @@
 """Measures time and peak memory of a training step, and writes data/benchmarks/<its name>.json.
 
 python pipelines/benchmark.py benchmark=speed_by_length
-python pipelines/benchmark.py benchmark=memory_by_depth 'benchmark.depths=[2,4,8]'
+python pipelines/benchmark.py benchmark=memory 'benchmark.depths=[2,4,8]'        each technique on and off
 python pipelines/benchmark.py benchmark=million            one step on 1,048,576 tokens; paper_size: 12 layers of the paper's
 python pipelines/benchmark.py benchmark.tokens=4096 'benchmark.lengths=[512,4096]' root=data/mine
 """

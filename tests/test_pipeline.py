@@ -22,7 +22,16 @@ SIZES: dict[str, dict[str, Any]] = {
     "wikipedia": {"data": {"seq_len": 32, "batch_size": 2}},
     "photos": {"data": {"side": 8, "seq_len": 192, "batch_size": 2, "eval_tokens": 384}},
     "speed_by_length": {"benchmark": {"tokens": 32, "lengths": [16, 32], "attentions": ["lsh-2"], "model": MODEL}},
-    "memory_by_depth": {"benchmark": {"depths": [2], "seq_len": 16, "model": MODEL}},
+    "memory": {
+        "benchmark": {
+            "lengths": [16],
+            "depths": [2],
+            "rounds": [2],
+            "widths": [20],
+            "seq_len": 16,
+            "model": {**MODEL, "ff_chunk_size": 8, "loss_chunk_size": 8},
+        }
+    },
 }
 PARAMS = {
     "profile": "tiny",
@@ -84,7 +93,7 @@ class Project:
                 shutil.copy2(PROJECT / name, folder / name)
         bring_data(folder)
         for name, content in SIZES.items():
-            size = content if name.endswith(("length", "depth")) else {**content, **STEPS, "model": MODEL}
+            size = content if "benchmark" in content else {**content, **STEPS, "model": MODEL}
             write_yaml(folder / "conf" / "profile" / "tiny" / f"{name}.yaml", size, "# @package _global_\n")
         write_yaml(folder / "conf" / "profile" / "tiny.yaml", {"profile": "tiny"}, "# @package _global_\n")
         write_yaml(folder / "params.yaml", PARAMS)

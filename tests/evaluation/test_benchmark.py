@@ -1,7 +1,10 @@
 """Benchmarks measure every point they name, each in a process of its own, and log their curves."""
 
 import json
+import multiprocessing
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,12 +12,14 @@ import torch
 from reformer.evaluation import benchmark, step
 from reformer.evaluation.config import BenchmarkConfig
 from reformer.evaluation.phases import told_phases
-from reformer.evaluation.step import Step, measure
+from reformer.evaluation.step import Step, fresh_processes, measure
 from reformer.model.config import ReformerConfig
 from reformer.model.reformer_lm import ReformerLM
+from reformer.settings import SettingError
 from reformer.training.config import LoggerConfig
 
 SMALL = ReformerConfig(n_layers=1, d_model=8, d_ff=10, n_heads=2, d_head=5, chunk_len=4)
+SMALL_STEP = Step(SMALL, 24, 1, 0, "cpu")
 RESULT = {
     "seconds_per_step": 2.0,
     "seconds_min": 1.0,
@@ -50,16 +55,46 @@ def test_speed_by_length_keeps_the_tokens_of_a_step(measured, tmp_path):
     assert content["points"][1]["skipped"] == "too large"
 
 
-def test_memory_by_depth_changes_depth_and_residuals_only(measured, tmp_path):
-    config = BenchmarkConfig("memory_by_depth", SMALL, depths=[1, 3], seq_len=24)
-    content = benchmark.run_benchmark(config, tmp_path / "m.json", "", LoggerConfig(mode="disabled"))
-    assert [(step.model.n_layers, step.model.reversible) for step in measured] == [
-        (1, False),
-        (3, False),
-        (1, True),
-        (3, True),
-    ]
-    assert content["points"][3] == {"reversible": True, "n_layers": 3, "seq_len": 24, **RESULT}
+CHUNKED = replace(SMALL, ff_chunk_size=5, loss_chunk_size=6)
+MEMORY = BenchmarkConfig("memory", CHUNKED, lengths=[24, 32], depths=[3], rounds=[2], widths=[7, 20], seq_len=40)
+
+
+def test_memory_switches_off_along_each_axis_what_should_save_there(measured, tmp_path):
+    content = benchmark.run_benchmark(MEMORY, tmp_path / "m.json", "", LoggerConfig(mode="disabled"))
+    by_axis = {}
+    for point, asked in zip(content["points"], measured, strict=True):
+        model = asked.model
+        used = (*model.attention, asked.unfused, model.reversible, model.ff_chunk_size, model.loss_chunk_size)
+        sizes = {"seq_len": asked.seq_len, "n_layers": model.n_layers, "n_hashes": model.n_hashes, "d_ff": model.d_ff}
+        assert {name: point[name] for name in sizes} == sizes
+        assert model.max_seq_len == asked.seq_len
+        by_axis.setdefault(point["axis"], {}).setdefault(used, []).append(point[point["axis"]])
+    every, stored, whole = ("lsh", False, True, 5, 6), ("lsh", False, False, 5, 6), ("lsh", False, True, 0, 0)
+    full = [("full", unfused, *others) for unfused in (False, True) for others in ((True, 5, 6), (False, 0, 0))]
+    assert by_axis == {
+        "seq_len": {used: [24, 32] for used in (every, *full)},
+        "n_layers": {every: [3], stored: [3]},
+        "n_hashes": {every: [2], stored: [2]},
+        "d_ff": {every: [7, 20], whole: [7, 20]},
+    }
+    point = {"axis": "seq_len", "seq_len": 24, "n_layers": 1, "n_hashes": 4, "d_ff": 10}
+    assert content["points"][0] == {**point, "attention": "lsh", "reversible": True, "chunked": True, **RESULT}
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [({"rounds": []}, "rounds"), ({"widths": [0]}, "widths"), ({"model": SMALL}, "model.ff_chunk_size")],
+)
+def test_a_memory_benchmark_without_anything_to_compare_is_refused(changes, named):
+    with pytest.raises(SettingError, match=named):
+        replace(MEMORY, **changes)
+
+
+def test_every_curve_of_memory_has_a_name_and_an_axis_of_its_own(measured):
+    points = [labels for labels, _ in benchmark.steps(MEMORY, "cpu")]
+    named = {benchmark._axis_and_curve("memory", point) for point in points}
+    assert ("n_layers", "by_n_layers/lsh_ordinary_chunked") in named
+    assert len(named) == 11
 
 
 def test_one_step_is_taken_once_and_held_against_what_must_be_stored(measured, tmp_path, capfd):
@@ -105,11 +140,12 @@ def test_a_step_that_fails_for_want_of_memory_is_skipped_and_another_failure_is_
 
     sender = Sender()
     fail("DefaultCPUAllocator: can't allocate memory")
-    step._child(sender, None)
+    step._child(sender, SMALL_STEP)
     assert sender.result == {"skipped": "needs more memory than there is"}
-    fail("shapes do not match")
-    with pytest.raises(RuntimeError, match="shapes"):
-        step._child(sender, None)
+    for message in ("shapes do not match", "CUDA error: an illegal memory access was encountered"):
+        fail(message)
+        with pytest.raises(RuntimeError, match=message):
+            step._child(sender, SMALL_STEP)
 
 
 @pytest.mark.slow
@@ -121,3 +157,31 @@ def test_the_peak_of_a_step_is_its_own():
     assert hidden < found["peak_bytes"] < 8 * hidden
     assert found["process_peak_bytes"] < held.nbytes
     assert found["seconds_min"] <= found["seconds_per_step"] <= found["seconds_max"]
+
+
+def _state(sender):
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    sender.send((int(status["Threads"]), torch.cuda.is_initialized(), "torch._dynamo" in sys.modules))
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
+def test_a_measured_step_begins_with_all_code_loaded_and_neither_threads_nor_cuda():
+    context = fresh_processes()
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_state, args=(sender,))
+    process.start()
+    sender.close()
+    assert receiver.recv() == (1, False, True)
+    process.join()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("unfused", [False, True])
+def test_the_peak_of_a_step_is_that_of_a_process_started_from_nothing(monkeypatch, unfused):
+    model = ReformerConfig(256, 1536, 1, 64, 512, attention=["full"])
+    asked = Step(model, 1536, 1, 0, "cpu", unfused=unfused)
+    found = measure(asked)
+    monkeypatch.setattr(step, "fresh_processes", lambda: multiprocessing.get_context("spawn"))
+    assert found["peak_bytes"] == pytest.approx(measure(asked)["peak_bytes"], abs=8_000_000)
+    weights = 4 * 1536**2 * 4
+    assert (found["peak_bytes"] > weights) == unfused

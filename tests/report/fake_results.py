@@ -51,7 +51,7 @@ def write_results(root: Path, runs: Sequence[str] = RUNS, seeds: Sequence[int] =
         for seed in seeds:
             write_run(root, name, seed)
     write_speed(root, {kind: {length: seconds(kind, length) for length in LENGTHS} for kind in ("full", *LSH)})
-    write_depth(root, {kind: {n: 1.4e8 + n * (5e6 if kind else 9.4e7) for n in (1, 2, 4, 8, 12)} for kind in (0, 1)})
+    write_memory(root)
     return root
 
 
@@ -146,15 +146,46 @@ def write_speed(
     write_json(root / "benchmarks" / "speed_by_length.json", content)
 
 
-def write_depth(root: Path, peaks: Mapping[int, Mapping[int, float]]) -> None:
-    """Writes the memory benchmark from bytes by reversible or not, and layers."""
-    points = [
-        {"reversible": bool(kind), "n_layers": n, "seq_len": 4096, "peak_bytes": peak, "seconds_per_step": n * 0.4}
-        for kind, by_depth in peaks.items()
-        for n, peak in by_depth.items()
+ALL, STORED, WHOLE = ("lsh", True, True), ("lsh", False, True), ("lsh", True, False)
+NONE, NONE_UNFUSED = ("full", False, False), ("unfused", False, False)
+PEAKS: dict[str, dict[tuple[str, bool, bool], dict[int, float]]] = {
+    "seq_len": {
+        ALL: {n: 2.4e4 * n for n in (1024, 2048, 4096)},
+        ("full", True, True): {n: 2.9e4 * n for n in (1024, 2048, 4096)},
+        ("unfused", True, True): {n: 2.9e4 * n + 50 * n**2 for n in (1024, 2048, 4096)},
+        NONE: {n: 6.8e4 * n for n in (1024, 2048, 4096)},
+        NONE_UNFUSED: {n: 6.8e4 * n + 80 * n**2 for n in (1024, 2048)},
+    },
+    "n_layers": {ALL: {1: 9.8e7, 3: 1.01e8, 6: 1.05e8}, STORED: {1: 8.4e7, 3: 1.37e8, 6: 2.19e8}},
+    "n_hashes": {ALL: {1: 9.9e7, 4: 1.0e8, 8: 1.03e8}, STORED: {1: 1.39e8, 4: 1.45e8, 8: 1.47e8}},
+    "d_ff": {ALL: {256: 1.01e8, 1024: 1.01e8, 2048: 1.04e8}, WHOLE: {256: 1.0e8, 1024: 1.4e8, 2048: 1.96e8}},
+}
+"""Peaks of the memory benchmark by axis, then techniques (attention, reversible, chunked), then value."""
+
+
+def write_memory(root: Path, axis: str = "", peaks: Mapping[tuple[str, bool, bool], Mapping[int, float]] = {}) -> None:
+    """Writes the memory benchmark, along one axis with other bytes by techniques and value; the last point is skipped."""
+    usual = {"seq_len": 4096, "n_layers": 3, "n_hashes": 2, "d_ff": 1024}
+    points: list[dict[str, Any]] = [
+        {
+            **labels(name, techniques),
+            **usual,
+            name: value,
+            "peak_bytes": peak,
+            "seconds_per_step": 0.4,
+        }
+        for name, by_techniques in {**PEAKS, **({axis: peaks} if axis else {})}.items()
+        for techniques, by_value in by_techniques.items()
+        for value, peak in by_value.items()
     ]
-    environment = {**ENVIRONMENT, "command": "python pipelines/benchmark.py name=memory_by_depth", "seconds": 95.0}
-    write_json(root / "benchmarks" / "memory_by_depth.json", {"environment": environment, "points": points})
+    skipped = {**labels("seq_len", NONE_UNFUSED), **usual, "skipped": "needs more memory than there is"}
+    environment = {**ENVIRONMENT, "command": "python pipelines/benchmark.py name=memory", "seconds": 95.0}
+    write_json(root / "benchmarks" / "memory.json", {"environment": environment, "points": [*points, skipped]})
+
+
+def labels(axis: str, techniques: tuple[str, bool, bool]) -> dict[str, Any]:
+    """The axis and the techniques of a point of the memory benchmark."""
+    return {"axis": axis, **dict(zip(("attention", "reversible", "chunked"), techniques, strict=True))}
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

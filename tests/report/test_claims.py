@@ -3,7 +3,19 @@
 import shutil
 
 import pytest
-from fake_results import ALL_RUNS, LSH, write_depth, write_results, write_run, write_speed
+from fake_results import (
+    ALL,
+    ALL_RUNS,
+    LSH,
+    NONE,
+    NONE_UNFUSED,
+    STORED,
+    WHOLE,
+    write_memory,
+    write_results,
+    write_run,
+    write_speed,
+)
 
 from reformer.report import paper
 from reformer.report.claim import NOT_REPRODUCED, NOT_TESTED, REPRODUCED, judge
@@ -38,6 +50,11 @@ def timing(attention, factor):
     return change
 
 
+def remembering(axis, peaks):
+    """The memory benchmark with other peaks along one axis."""
+    return lambda root: write_memory(root, axis, peaks)
+
+
 def slow_lsh(root):
     write_speed(root, {**PUBLISHED_TIMES, "lsh-4": dict.fromkeys(paper.LENGTHS, 4.0)})
 
@@ -58,7 +75,11 @@ WORSE = {
     "full_time_grows": timing("full", 0.7),
     "lsh_overtakes_full": slow_lsh,
     "lsh_memory_flat": lambda root: write_speed(root, PUBLISHED_TIMES, lambda kind, length: 1e8 + 1e5 * length),
-    "memory_depth": lambda root: write_depth(root, {0: {2: 2e8, 4: 4e8}, 1: {2: 2e8, 4: 2.6e8}}),
+    "memory_depth": remembering("n_layers", {STORED: {2: 2e8, 4: 4e8}, ALL: {2: 2e8, 4: 2.6e8}}),
+    "memory_rounds": remembering("n_hashes", {ALL: {1: 1e8, 4: 1.1e8, 8: 1.3e8}}),
+    "memory_d_ff": remembering("d_ff", {ALL: {256: 1e8, 2048: 1.2e8}, WHOLE: {256: 1e8, 2048: 2e8}}),
+    "memory_all": remembering("seq_len", {ALL: {1024: 1e7, 4096: 1e8}, NONE_UNFUSED: {1024: 1e8, 4096: 3e8}}),
+    "memory_all_fused": remembering("seq_len", {ALL: {4096: 1e8}, NONE: {4096: 1.8e8}}),
     "shared_qk_text": scoring("wikipedia_full_reversible_separate-qk", 2.5),
     "shared_qk_images": scoring("photos_full_reversible_separate-qk", 4.9),
     "deeper_is_better": scoring("wikipedia_lsh-2_reversible_layers-6", 2.7),
@@ -73,9 +94,8 @@ def as_published(tmp_path_factory):
     for trained, row in paper.TABLE_2.items():
         write_run(root, f"duplication_{trained}_reversible", 1, accuracy=row)
     write_speed(root, PUBLISHED_TIMES)
-    write_depth(
-        root, {int(kind): {n: mb * 1e6 for n, mb in row.items()} for kind, row in paper.HUGGING_FACE_MB.items()}
-    )
+    depths = {kind: paper.HUGGING_FACE_MB[kind == ALL] for kind in (STORED, ALL)}
+    write_memory(root, "n_layers", {kind: {n: mb * 1e6 for n, mb in row.items()} for kind, row in depths.items()})
     return root
 
 
@@ -104,10 +124,11 @@ def test_a_missing_run_leaves_only_its_own_claims_untested(as_published, tmp_pat
 
 def test_a_missing_benchmark_leaves_only_its_own_claims_untested(as_published, tmp_path):
     root = shutil.copytree(as_published, tmp_path / "missing")
-    (root / "benchmarks" / "memory_by_depth.json").unlink()
+    (root / "benchmarks" / "memory.json").unlink()
     results = Results(root, "cpu", ALL_RUNS, [1])
     untested = {c.id: judge(c, results).reason for c in CLAIMS if judge(c, results).verdict == NOT_TESTED}
-    assert untested == {"memory_depth": "benchmarks/memory_by_depth.json is missing"}
+    of_memory = [claim.id for claim in CLAIMS if claim.study == "memory"]
+    assert untested == dict.fromkeys(of_memory, "benchmarks/memory.json is missing")
 
 
 def test_lsh_points_that_were_all_skipped_leave_the_claims_untested(as_published, tmp_path):

@@ -1,9 +1,10 @@
 from math import inf, isclose, sqrt
 
 import pytest
-from fake_results import ALL_RUNS, write_depth, write_run, write_speed
+from fake_results import ALL, ALL_RUNS, NONE_UNFUSED, STORED, WHOLE, write_memory, write_run, write_speed
 
-from reformer.report import measures
+from reformer.evaluation import techniques
+from reformer.report import measures, memory
 from reformer.report.results import TEXTS, NotTested, Results
 
 PAIR = ["wikipedia_lsh-2_reversible", "wikipedia_lsh-2_ordinary"]
@@ -77,14 +78,37 @@ def test_the_growth_of_full_attention_is_that_of_one_doubling(tmp_path):
 
 
 def test_memory_per_layer_is_a_slope_and_not_a_ratio_of_peaks(tmp_path):
-    write_depth(tmp_path, {0: {2: 130.0, 3: 140.0, 5: 160.0}, 1: {2: 1002.0, 3: 1003.0, 5: 1005.0}})
-    assert isclose(measures.slope_ratio(bare(tmp_path)).mean, 0.1)
+    ordinary, reversible = {2: 130.0, 3: 140.0, 5: 160.0}, {2: 1002.0, 3: 1003.0, 5: 1005.0}
+    write_memory(tmp_path, "n_layers", {STORED: ordinary, ALL: reversible})
+    assert isclose(memory.slope_ratio(bare(tmp_path)).mean, 0.1)
 
 
-def test_memory_that_does_not_grow_even_with_ordinary_residuals_tests_nothing(tmp_path):
-    write_depth(tmp_path, {0: {2: 130.0, 3: 130.0}, 1: {2: 100.0, 3: 100.0}})
+def test_memory_that_does_not_grow_without_the_technique_either_tests_nothing(tmp_path):
+    write_memory(tmp_path, "n_layers", {STORED: {2: 130.0, 3: 130.0}, ALL: {2: 100.0, 3: 100.0}})
     with pytest.raises(NotTested, match="these sizes are too small"):
-        measures.slope_ratio(bare(tmp_path))
+        memory.slope_ratio(bare(tmp_path))
+    write_memory(tmp_path, "d_ff", {WHOLE: {8: 100.0, 64: 105.0}, ALL: {8: 100.0, 64: 105.0}})
+    with pytest.raises(NotTested, match="these sizes are too small"):
+        memory.growth_with_d_ff(bare(tmp_path))
+    write_memory(tmp_path, "d_ff", {WHOLE: {8: 100.0, 64: 105.0}, ALL: {8: 100.0, 64: 120.0}})
+    assert isclose(memory.growth_with_d_ff(bare(tmp_path)).mean, 1.2)
+
+
+def test_memory_is_compared_at_the_greatest_length_that_both_could_be_measured_at(tmp_path):
+    write_memory(tmp_path, "seq_len", {ALL: {2048: 3.0, 512: 1.0, 1024: 2.0}, NONE_UNFUSED: {512: 8.0, 1024: 32.0}})
+    measured = memory.share_of(bare(tmp_path), techniques.NONE_UNFUSED)
+    assert (measured.mean, measured.source) == (1 / 16, "at 1,024 tokens")
+    with pytest.raises(NotTested, match="no length"):
+        memory.share_of(bare(tmp_path), techniques.NONE)
+
+
+def test_a_peak_that_was_not_seen_is_no_measure_of_growth(tmp_path):
+    write_memory(tmp_path, "n_hashes", {ALL: {1: 0.0, 8: 100.0}})
+    with pytest.raises(NotTested, match="too small to be seen"):
+        memory.growth_with_rounds(bare(tmp_path))
+    write_memory(tmp_path, "n_hashes", {ALL: {8: 100.0}})
+    with pytest.raises(NotTested, match="fewer than two"):
+        memory.growth_with_rounds(bare(tmp_path))
 
 
 def test_fewer_rounds_than_eight_stand_in_for_them_and_say_so(tmp_path):

@@ -1,4 +1,4 @@
-"""Time and memory of training steps along an axis: Figure 5 right, and what reversible layers save (Tables 1 and 3).
+"""Time and memory of training steps: along the length (Figure 5 right), with each technique on and off (Tables 1 and 3).
 
 Or of one step that takes minutes: a million tokens, the paper's own sizes.
 """
@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from reformer.evaluation.arithmetic import in_words, must_store
 from reformer.evaluation.config import ONE_STEP, BenchmarkConfig
 from reformer.evaluation.evaluate import with_attention
+from reformer.evaluation.memory import memory_steps
 from reformer.evaluation.step import Step, measure
 from reformer.training.config import LoggerConfig
 from reformer.training.device import choose_device
@@ -71,19 +72,12 @@ def steps(config: BenchmarkConfig, device: str) -> list[tuple[Labels, Step]]:
             for attention in config.attentions
             for length in config.lengths
         ]
+    if config.name == "memory":
+        return list(memory_steps(config, device))
     model = replace(config.model, max_seq_len=config.seq_len)
-    if config.name in ONE_STEP:
-        labels: Labels = {"reversible": model.reversible, "n_layers": model.n_layers, "seq_len": config.seq_len}
-        step = Step(model, config.seq_len, 1, repeats=0, device=device, tells_phases=True)
-        return [({**labels, "must_store_bytes": must_store(model, config.seq_len)}, step)]
-    return [
-        (
-            {"reversible": reversible, "n_layers": n_layers, "seq_len": config.seq_len},
-            Step(replace(model, n_layers=n_layers, reversible=reversible), config.seq_len, 1, config.repeats, device),
-        )
-        for reversible in config.reversible
-        for n_layers in config.depths
-    ]
+    labels: Labels = {"reversible": model.reversible, "n_layers": model.n_layers, "seq_len": config.seq_len}
+    step = Step(model, config.seq_len, 1, repeats=0, device=device, tells_phases=True)
+    return [({**labels, "must_store_bytes": must_store(model, config.seq_len)}, step)]
 
 
 def _measured(config: BenchmarkConfig, device: str) -> Iterator[tuple[Labels, dict[str, float | str]]]:
@@ -115,21 +109,31 @@ def _in_words(result: dict[str, float | str]) -> str:
 
 
 def _log(config: BenchmarkConfig, points: list[dict[str, Any]], logger: LoggerConfig) -> None:
-    """Logs a curve for each attention, or kind of residuals, against the axis of the benchmark."""
-    axis = "seq_len" if config.name == "speed_by_length" else "n_layers"
+    """Logs a curve for each attention, or choice of techniques, against its axis."""
     with tracked(logger, config.name, "benchmarks", "benchmark", asdict(config)) as wandb_logger:
         if wandb_logger is None:
             return
         run = wandb_logger.experiment
-        run.define_metric(f"{config.name}/{axis}")
         for point in points:
             if "skipped" in point:
                 continue
-            curve = point.get("attention") or ("reversible" if point["reversible"] else "ordinary")
+            axis, curve = _axis_and_curve(config.name, point)
             metrics = {
                 f"{config.name}/{curve}/seconds_per_step": point["seconds_per_step"],
                 f"{config.name}/{curve}/peak_MB": point["peak_bytes"] / 1e6,
             }
+            run.define_metric(f"{config.name}/{axis}")
             for name in metrics:  # an exact name: the logger has claimed all the others for the step
                 run.define_metric(name, step_metric=f"{config.name}/{axis}")
             run.log({f"{config.name}/{axis}": point[axis], **metrics})
+
+
+def _axis_and_curve(name: str, point: dict[str, Any]) -> tuple[str, str]:
+    """The label that a point is drawn against, and the name of its curve."""
+    if name == "speed_by_length":
+        return "seq_len", point["attention"]
+    residuals = "reversible" if point["reversible"] else "ordinary"
+    if name == "memory":
+        chunks = "chunked" if point["chunked"] else "whole"
+        return point["axis"], f"by_{point['axis']}/{point['attention']}_{residuals}_{chunks}"
+    return "n_layers", residuals

@@ -8,7 +8,7 @@ from reformer.model.attention_name import parse_attention
 from reformer.model.config import ReformerConfig
 from reformer.settings import require, require_at_least, require_choice
 
-BENCHMARKS = ("speed_by_length", "memory_by_depth")
+BENCHMARKS = ("speed_by_length", "memory")
 """Those of the paper's figures and tables, which `dvc repro` runs."""
 ONE_STEP = ("million", "paper_size")
 """Those of one training step that takes minutes."""
@@ -16,10 +16,10 @@ ONE_STEP = ("million", "paper_size")
 
 @dataclass
 class BenchmarkConfig:
-    """One benchmark: training steps of `model`, varied along the axis that its name gives, or one step."""
+    """One benchmark: training steps of `model`, varied along one axis or several, or one step."""
 
     name: str = MISSING
-    """speed_by_length: attention by length at constant tokens; memory_by_depth: residuals by number of layers.
+    """speed_by_length: attention by length at constant tokens; memory: each technique on and off, along four axes.
 
     million, paper_size: one step, beside the arithmetic of what it must store.
     """
@@ -28,17 +28,19 @@ class BenchmarkConfig:
     tokens: int = 8192
     """speed_by_length: tokens a step, length times sequences."""
     lengths: list[int] = field(default_factory=list)
-    """speed_by_length: tokens a sequence."""
+    """speed_by_length, memory: tokens a sequence."""
     attentions: list[str] = field(default_factory=lambda: ["full", "lsh-1", "lsh-2", "lsh-4", "lsh-8"])
     """speed_by_length: full, local or lsh-N."""
     depths: list[int] = field(default_factory=list)
-    """memory_by_depth: numbers of layers."""
-    reversible: list[bool] = field(default_factory=lambda: [False, True])
-    """memory_by_depth: residuals."""
+    """memory: numbers of layers."""
+    rounds: list[int] = field(default_factory=list)
+    """memory: numbers of hash rounds."""
+    widths: list[int] = field(default_factory=list)
+    """memory: values of d_ff."""
     seq_len: int = 1024
-    """memory_by_depth, million, paper_size: tokens of the one sequence."""
+    """memory (where the length is not varied), million, paper_size: tokens of the one sequence."""
     repeats: int = 5
-    """Steps that are timed, after one that is not; the median counts."""
+    """speed_by_length: steps that are timed, after one that is not; the median counts."""
     accelerator: str = "auto"
     """auto, cpu or gpu."""
 
@@ -52,7 +54,10 @@ class BenchmarkConfig:
             require(bool(self.attentions), "attentions", "a list of at least one", self.attentions)
             for attention in self.attentions:
                 parse_attention(attention)
-        elif self.name == "memory_by_depth":
-            deep = bool(self.depths) and min(self.depths) >= 1
-            require(deep, "depths", "a list of numbers of layers >= 1", self.depths)
-            require(bool(self.reversible), "reversible", "a list of at least one", self.reversible)
+        elif self.name == "memory":
+            for name in ("lengths", "depths", "rounds", "widths"):
+                values = getattr(self, name)
+                require(bool(values) and min(values) >= 1, name, "a list of numbers >= 1", values)
+            for name in ("ff_chunk_size", "loss_chunk_size"):  # what is switched off must be on
+                size = getattr(self.model, name)
+                require(size >= 1, f"model.{name}", ">= 1", size)

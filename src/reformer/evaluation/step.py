@@ -7,17 +7,25 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from statistics import median
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim import Adam, Optimizer
 
 from reformer.evaluation.phases import told_phases
 from reformer.model.config import ReformerConfig
 from reformer.model.reformer_lm import ReformerLM
 from reformer.training.environment import peak_bytes
+
+PRELOADED = ["reformer.evaluation.step", "torch._dynamo"]
+"""What every step needs; the second is loaded by the first optimiser that is made."""
+
+WANTS_MEMORY = ("out of memory", "can't allocate memory")
+"""What the errors for want of memory say, of CUDA and of the CPU."""
 
 LossOf = Callable[[Tensor], Tensor]
 """The mean loss of a batch of tokens, (B, L)."""
@@ -42,18 +50,20 @@ class Step:
     network: Callable[[ReformerConfig], tuple[nn.Module, LossOf]] = own_network
     tells_phases: bool = False
     """Whether it tells what it computes now, for steps of minutes."""
+    unfused: bool = False
+    """Whether full attention follows its plain formula, which holds the weights of all pairs of positions."""
 
 
 def measure(step: Step) -> dict[str, float | str]:
-    """Runs a step in a fresh process.
+    """Runs a step in a process of its own.
 
     Returns:
         seconds_per_step (the median), seconds_min, seconds_max, and peak_bytes above what the network holds at rest with its
         gradients and the optimiser's state; or `skipped` with the reason, where the step cannot be run.
     """
-    context = multiprocessing.get_context("spawn")
+    context = fresh_processes()
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_child, args=(sender, step))
+    process = context.Process(target=_child, args=(sender, step))  # type: ignore[attr-defined]
     process.start()
     sender.close()
     try:
@@ -67,13 +77,25 @@ def measure(step: Step) -> dict[str, float | str]:
         process.join()
 
 
+def fresh_processes() -> BaseContext:
+    """Starts processes that hold nothing but loaded code, and hold it at once: copies of one that only loads it.
+
+    That one computes nothing, so that it has no threads and no CUDA, which a copy could not use.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():  # Windows
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    return context
+
+
 def _child(sender: Connection, step: Step) -> None:
     try:
-        sender.send(_measure(step))
-    except torch.OutOfMemoryError:
-        sender.send({"skipped": "needs more memory than there is"})
-    except RuntimeError as error:
-        if "memory" not in str(error):
+        attention = sdpa_kernel(SDPBackend.MATH) if step.unfused else nullcontext()
+        with attention:
+            sender.send(_measure(step))
+    except RuntimeError as error:  # torch.OutOfMemoryError is one
+        if not any(words in str(error) for words in WANTS_MEMORY):
             raise
         sender.send({"skipped": "needs more memory than there is"})
 

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from functools import partial
 
-from reformer.report import measures, paper, pictures, tables
+from reformer.evaluation.techniques import NONE, NONE_UNFUSED
+from reformer.report import measures, memory, paper, pictures, tables
 from reformer.report.chart import Panel
 from reformer.report.claim import Claim, Study
 from reformer.report.measured import BITS, FINE_BITS, MORE_BITS, MORE_PERCENT, PERCENT, POINTS, TIMES, TOKENS
@@ -117,20 +118,22 @@ STUDIES = [
         benchmark="speed_by_length",
     ),
     Study(
-        id="memory_by_depth",
-        title="Memory against depth",
+        id="memory",
+        title="Memory of a training step",
         source="Tables 1 and 3",
         question=(
-            "Ordinary residuals keep the activations of every layer for the backward pass; reversible ones keep "
-            "the last layer's only."
+            "LSH attention should make memory linear in the length, reversible layers independent of depth, chunks "
+            "independent of d_ff. One sequence a step; all techniques are on but what is named."
         ),
         caption=(
-            "Peak memory of a training step. Second: a public measurement of whole training on a GPU (length 512, "
-            "batch 8), as the paper gives complexities only."
+            "Peak above what is held between steps. “Ordinary residuals” store activations. “None” has full attention, "
+            "ordinary residuals, no chunks. PyTorch's full attention is fused and itself linear in memory; “unfused” "
+            "is the one of the paper's time, which holds the weights of all pairs. First panel: both axes are "
+            "logarithmic. The paper gives complexities only."
         ),
         panels=pictures.memory,
         table=tables.memory,
-        benchmark="memory_by_depth",
+        benchmark="memory",
     ),
     _twin_study(
         id="reversible_images",
@@ -365,16 +368,66 @@ CLAIMS = [
     ),
     Claim(
         id="memory_depth",
-        study="memory_by_depth",
+        study="memory",
         text="Reversible layers: memory hardly grows with depth",
         paper="no growth (Hugging Face: ×0.23)",
         where="Table 3",
         criterion="What one more layer adds to the peak, over what it adds with ordinary residuals: at most {limit}.",
-        measure=measures.slope_ratio,
+        measure=memory.slope_ratio,
         unit=TIMES,
         at_most=0.25,
         metric="memory_per_layer_ratio",
         headline=True,
+    ),
+    Claim(
+        id="memory_rounds",
+        study="memory",
+        text="More hash rounds cost next to no memory",
+        paper="at most ×8, from its complexity",
+        where="Table 3",
+        criterion=(
+            "All techniques on: peak with the most rounds over that with one, at most {limit}. Table 3 lets the "
+            "attention of one layer grow with the rounds."
+        ),
+        measure=memory.growth_with_rounds,
+        unit=TIMES,
+        at_most=1.25,
+    ),
+    Claim(
+        id="memory_d_ff",
+        study="memory",
+        text="Chunked feed-forward: memory does not grow with d_ff",
+        paper="no growth",
+        where="Table 3",
+        criterion="All techniques on: peak at the greatest d_ff (8 times d_model) over that at the least, at most {limit}.",
+        measure=memory.growth_with_d_ff,
+        unit=TIMES,
+        at_most=memory.FLAT,
+    ),
+    Claim(
+        id="memory_all",
+        study="memory",
+        text="Together, the techniques save most of a Transformer's memory",
+        paper="from l² · layers to l",
+        where="Table 3",
+        criterion=(
+            "Peak at the greatest length over that of the Transformer of the paper's time (unfused full attention, "
+            "ordinary residuals, no chunks): at most {limit}."
+        ),
+        measure=partial(memory.share_of, without=NONE_UNFUSED),
+        unit=TIMES,
+        at_most=0.25,
+    ),
+    Claim(
+        id="memory_all_fused",
+        study="memory",
+        text="They save half of the memory beside today's fused attention, too",
+        paper="–",
+        where="not in the paper",
+        criterion="As above, over a Transformer with PyTorch's fused attention: at most {limit}.",
+        measure=partial(memory.share_of, without=NONE),
+        unit=TIMES,
+        at_most=0.5,
     ),
     Claim(
         id="reversible_images",

@@ -35,7 +35,7 @@ def draw_figure(figure: Figure, path: Path) -> None:
     rows = -(-n // columns)
     with matplotlib.style.context(["default", STYLE]):
         size = (PANEL_SIZE[0] * columns, PANEL_SIZE[1] * rows + 0.4)
-        canvas = Canvas(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.1))
+        canvas = Canvas(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08))
         FigureCanvasAgg(canvas)
         grid = canvas.subplots(rows, columns, squeeze=False).flat
         for axes, panel in zip(grid, figure.panels, strict=False):
@@ -43,9 +43,16 @@ def draw_figure(figure: Figure, path: Path) -> None:
         for axes in list(grid)[n:]:
             axes.set_visible(False)
         handles = [Line2D([], [], label=series.name, **_look(series)) for series in figure.legend()]
-        canvas.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 6), frameon=False)
+        n_columns = _legend_columns([series.name for series in figure.legend()], size[0])
+        canvas.legend(handles=handles, loc="outside lower center", ncols=n_columns, frameon=False)
         path.parent.mkdir(parents=True, exist_ok=True)
         canvas.savefig(path, metadata={"Software": None})
+
+
+def _legend_columns(names: list[str], inches: float) -> int:
+    """All names in one row if they fit, or else as many as fit whichever they are."""
+    widths = [0.7 + 0.08 * len(name) for name in names]
+    return len(names) if sum(widths) <= inches else max(1, int(inches / max(widths)))
 
 
 def _draw_panel(axes: Axes, panel: Panel) -> None:

@@ -6,7 +6,7 @@ Each raises `NotTested` where the profile or a missing file leaves it without a 
 from collections.abc import Mapping
 from itertools import pairwise
 from math import inf, log2, sqrt
-from statistics import linear_regression, stdev
+from statistics import stdev
 
 from reformer.report.measured import Measured, over_seeds
 from reformer.report.results import IMAGES, TEXTS, NotTested, Results, Run, RunGroup
@@ -224,30 +224,6 @@ def lsh_memory_growth(results: Results) -> Measured:
             raise NotTested("the memory of the shortest sequences is too small to be seen")
         ratios.append(last["peak_bytes"] / first["peak_bytes"])
     return Measured((max(ratios),), source="peak of one process a point")
-
-
-def points_by_depth(results: Results) -> dict[bool, dict[int, dict[str, float]]]:
-    """The points of the memory benchmark by reversible or not, then number of layers."""
-    by_kind: dict[bool, dict[int, dict[str, float]]] = {False: {}, True: {}}
-    for point in results.benchmark("memory_by_depth")["points"]:
-        by_kind[point["reversible"]][point["n_layers"]] = point
-    return {kind: dict(sorted(points.items())) for kind, points in by_kind.items()}
-
-
-def bytes_per_layer(points: Mapping[int, Mapping[str, float]]) -> float:
-    """Slope of the peak over the number of layers, by least squares."""
-    if len(points) < 2:
-        raise NotTested("the benchmark has fewer than two depths")
-    return linear_regression(list(points), [point["peak_bytes"] for point in points.values()]).slope
-
-
-def slope_ratio(results: Results) -> Measured:
-    """Peak memory that one more layer costs with reversible residuals, over what it costs with ordinary ones."""
-    points = points_by_depth(results)
-    ordinary = bytes_per_layer(points[False])
-    if ordinary <= 0:
-        raise NotTested("the peak of the ordinary network does not grow with depth: these sizes are too small")
-    return Measured((bytes_per_layer(points[True]) / ordinary,), source="peak of one process a point")
 
 
 def _lsh_points(results: Results) -> list[dict[int, dict[str, float]]]:

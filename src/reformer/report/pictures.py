@@ -4,7 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from reformer.evaluation import techniques
 from reformer.report import measures, paper
+from reformer.report import memory as memories
 from reformer.report.chart import (
     ATTENTION_COLOURS,
     Axis,
@@ -155,21 +157,54 @@ def speed(results: Results) -> list[Panel]:
     return panels
 
 
+MEMORY_LINES = {
+    techniques.ALL: ("all techniques", "blue"),
+    techniques.STORED: ("ordinary residuals", "ink"),
+    techniques.WHOLE: ("not in chunks", "red"),
+    techniques.FULL: ("full attention", "green"),
+    techniques.UNFUSED: ("full attention, unfused", "green"),
+    techniques.NONE: ("none", "pink"),
+    techniques.NONE_UNFUSED: ("none, unfused", "pink"),
+}
+"""Name and colour of the steps that the memory benchmark compares."""
+
+
 def memory(results: Results) -> list[Panel]:
-    """Peak memory against depth here, and as Hugging Face measured it."""
-    ours = {
-        kind: [(layers, p["peak_bytes"] / MB) for layers, p in points.items()]
-        for kind, points in measures.points_by_depth(results).items()
-        if points
-    }
-    theirs = {
-        kind: [(layers, float(peak)) for layers, peak in points.items()]
-        for kind, points in paper.HUGGING_FACE_MB.items()
-    }
-    return [
-        _against_depth("Here, above the network at rest", ours, published=False),
-        _against_depth("Hugging Face: BERT, Reformer", theirs, published=True),
-    ]
+    """Peak memory against length, depth, hash rounds and d_ff, with all techniques and without some."""
+    panels = []
+    for axis, what, label in (
+        ("seq_len", "Length", "sequence length, tokens"),
+        ("n_layers", "Depth", "layers"),
+        ("n_hashes", "Hash rounds", "hash rounds"),
+        ("d_ff", "Feed-forward", "d_ff"),
+    ):
+        found = memories.peaks(results, axis)
+        series = [
+            Series(
+                name,
+                colour,
+                line((x, [peak / MB]) for x, peak in found[used].items() if peak > 0 or axis != "seq_len"),
+                dashed=used.attention == "unfused",
+            )
+            for used, (name, colour) in MEMORY_LINES.items()
+            if used in found
+        ]
+        if series:
+            point = memories.points(results, axis)[0]
+            held = f"{point['n_layers']} layers" if axis == "seq_len" else f"{point['seq_len']:,} tokens"
+            panels.append(_peaks(f"{what}, at {held}", label, series, log=axis == "seq_len"))
+    return _some(panels, "the benchmark has no points")
+
+
+def _peaks(title: str, label: str, series: list[Series], log: bool) -> Panel:
+    values = sorted({point[0] for one in series for point in one.points})
+    heights = _heights(series)
+    if log:
+        x_axis, y_axis = log_axis(label, values, at=values), log_axis("peak memory, MB", heights)
+    else:
+        x_axis = Axis(label, 0, max(values) * 1.05, [(value, f"{value:,.0f}") for value in values])
+        y_axis = linear_axis("peak memory, MB", [0, *heights])
+    return Panel(title, x_axis, y_axis, series, digits=0)
 
 
 def _pair(pair: tuple[RunGroup, RunGroup], names: list[str]) -> list[Panel]:
@@ -190,18 +225,6 @@ def _against_length(title: str, label: str, series: list[Series]) -> Panel:
     lengths = sorted({point[0] for one in series for point in one.points})
     x_axis = log_axis("sequence length, tokens", lengths, at=lengths)
     return Panel(title, x_axis, log_axis(label, _heights(series)), series, label_ends=True)
-
-
-def _against_depth(title: str, points: dict[bool, list[tuple[int, float]]], published: bool) -> Panel:
-    kinds = ((True, "reversible", "blue"), (False, "ordinary", "ink"))
-    series = [
-        Series(name, colour, line((x, [y]) for x, y in points[kind]), dashed=published)
-        for kind, name, colour in kinds
-        if kind in points
-    ]
-    depths = sorted({point[0] for one in series for point in one.points})
-    x_axis = Axis("layers", 0, max(depths) * 1.05, [(depth, f"{depth:g}") for depth in depths])
-    return Panel(title, x_axis, linear_axis("peak memory, MB", [0, *_heights(series)]), series, digits=0)
 
 
 def _heights(series: Iterable[Series]) -> list[float]:

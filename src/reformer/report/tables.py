@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from reformer.evaluation.techniques import ALL, NONE_UNFUSED
 from reformer.report import measures, paper
+from reformer.report import memory as memories
 from reformer.report.measured import PERCENT, Unit, over_seeds
-from reformer.report.pictures import EVALUATED, MB, name_of
+from reformer.report.pictures import EVALUATED, MB, MEMORY_LINES, name_of
 from reformer.report.results import NotTested, Results, Run, RunGroup
 
 MISSING = "–"
@@ -106,17 +108,22 @@ def speed(results: Results) -> Table:
 
 
 def memory(results: Results) -> Table:
-    """Peak memory by depth, and what one more layer costs."""
-    by_kind = measures.points_by_depth(results)
-    depths = sorted({depth for points in by_kind.values() for depth in points})
+    """Peak memory by the value of each axis and by what is made use of, then Hugging Face's by depth."""
     rows = []
-    for kind, name in ((False, "ordinary"), (True, "reversible")):
-        points = by_kind[kind]
-        row = [f"{points[depth]['peak_bytes'] / MB:,.0f}" if depth in points else MISSING for depth in depths]
-        slope = f"{measures.bytes_per_layer(points) / MB:,.1f}" if len(points) > 1 else MISSING
-        rows.append(cells(name, *row, slope))
-    columns = ["Residuals", *(f"{depth} layers" for depth in depths), "Each layer more"]
-    return Table(columns, rows, "MB above what was held before the step; each point in a process of its own.")
+    for axis, unit in (("seq_len", "tokens"), ("n_layers", "layers"), ("n_hashes", "rounds"), ("d_ff", "d_ff")):
+        found = memories.peaks(results, axis)
+        for value in sorted({value for by_value in found.values() for value in by_value}):
+            row = [found.get(used, {}).get(value) for used in MEMORY_LINES]
+            rows.append(cells(f"{unit} {value:,}", *(MISSING if peak is None else f"{peak / MB:,.0f}" for peak in row)))
+    theirs = {ALL: paper.HUGGING_FACE_MB[True], NONE_UNFUSED: paper.HUGGING_FACE_MB[False]}
+    for depth in paper.HUGGING_FACE_MB[True]:
+        row = [theirs[used][depth] if used in theirs else None for used in MEMORY_LINES]
+        rows.append(cells(f"Hugging Face, layers {depth}", *(MISSING if peak is None else f"{peak:,}" for peak in row)))
+    note = (
+        "MB above what was held before the step; each point in a process of its own. Hugging Face: all memory of "
+        "training a Reformer and BERT on a GPU, length 512, batch 8."
+    )
+    return Table(["Peak, MB", *(name for name, _ in MEMORY_LINES.values())], rows, note)
 
 
 def scale(theirs: Mapping[str, str], run: Run) -> Table:
