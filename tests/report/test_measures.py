@@ -5,6 +5,8 @@ from fake_results import ALL, ALL_RUNS, NONE_UNFUSED, STORED, WHOLE, write_memor
 
 from reformer.evaluation import techniques
 from reformer.report import measures, memory
+from reformer.report.claim import NOT_REPRODUCED, REPRODUCED, judge
+from reformer.report.claims import CLAIMS
 from reformer.report.results import TEXTS, NotTested, Results
 
 PAIR = ["wikipedia_lsh-2_reversible", "wikipedia_lsh-2_ordinary"]
@@ -31,6 +33,16 @@ def test_parity_with_one_seed_is_held_against_a_fixed_limit(tmp_path):
 def test_parity_with_seeds_is_held_against_two_standard_errors_of_their_spread(tmp_path):
     measured = parity(tmp_path, [2.50, 2.52, 2.54], [2.51, 2.52, 2.53])
     assert isclose(measured.limit, 2 * sqrt((0.02**2 + 0.01**2) / 3))
+
+
+@pytest.mark.parametrize(("spread", "verdict"), [(0.004, NOT_REPRODUCED), (0.03, REPRODUCED)])
+def test_a_difference_is_parity_only_where_other_seeds_alone_make_as_much(tmp_path, spread, verdict):
+    ordinary = [2.5 - spread, 2.5, 2.5 + spread]
+    parity(tmp_path, [bits + 0.02 for bits in ordinary], ordinary)
+    claim = next(claim for claim in CLAIMS if claim.id == "reversible_text")
+    judgement = judge(claim, Results(tmp_path, "cpu", PAIR, [1, 2, 3]))
+    assert judgement.ours == "+0.0200 ± 0.0000 bits/dim"
+    assert judgement.verdict == verdict
 
 
 def test_networks_that_learned_nothing_are_not_compared_but_one_that_fails_beside_another_is(tmp_path):

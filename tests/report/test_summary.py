@@ -7,8 +7,10 @@ import pytest
 from fake_results import ALL_RUNS, ENVIRONMENT, write_results
 from project import PROJECT
 
+from reformer.report import measures, tables
 from reformer.report.build import build_report
 from reformer.report.claims import CLAIMS
+from reformer.report.results import Results
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +51,16 @@ def test_with_several_seeds_every_trained_number_has_its_spread(report):
     of_runs = [claim for claim in claims if len(claim["values"]) > 1]
     assert len(of_runs) >= 10
     assert all(f" ± {claim['measured'].split(' ± ')[1]}" in claim["measured"] for claim in of_runs)
+
+
+def test_with_several_seeds_every_score_in_the_tables_of_the_page_has_its_spread(report):
+    results = Results(report.parent, "cpu-long", ALL_RUNS, [1, 2, 3])
+    groups = results.select("photos")
+    assert all("±" in cell.text for row in tables.scores(groups).rows for cell in row[3:5])
+    assert all(
+        "±" in cell.text for row in tables.lsh_off(measures.lsh_trained(results, "photos")).rows for cell in row[1:]
+    )
+    assert all("±" in cell.text for row in tables.table_2(results).rows for cell in row[1:])
 
 
 def test_the_sentence_above_it_names_profile_seeds_commit_device_and_counts(report):
