@@ -43,11 +43,13 @@ bench: $(PEERS) ## Time and memory beside two other Reformers and full attention
 RESULTS ?= data/report/results.md
 
 .PHONY: results
-results: $(INSTALLED) ## Put the report's table into README.md, its picture into docs/ (RESULTS=another/report/results.md)
+results: $(INSTALLED) ## Put a report's table into README.md (RESULTS=another/folder/report/results.md)
 	@python pipelines/readme.py "$(RESULTS)"
-	@for browser in chromium chromium-browser google-chrome; do if command -v "$$browser" >/dev/null; then \
-	  "$$browser" --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1120,1200 \
-	    --screenshot=docs/report.png "$(dir $(abspath $(RESULTS)))index.html" 2>/dev/null; break; fi; done
+
+.PHONY: picture
+picture: ## Take the report's picture for README.md (needs Chromium)
+	@chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1120,1200 --screenshot=docs/report.png \
+	  "$(CURDIR)/data/report/index.html" 2>/dev/null && echo docs/report.png
 
 .PHONY: lock
 lock: ## Write requirements.txt anew from pyproject.toml (needs uv)
