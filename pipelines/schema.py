@@ -126,6 +126,16 @@ def _changes_a_resolved_run() -> bool:
     return job.job.config_name != MAIN and bool(changed)
 
 
+def _tags(*, _root_: DictConfig) -> list[str]:
+    """What W&B can filter runs by: the profile, and the experiment where one is chosen."""
+    profile = OmegaConf.select(_root_, "profile") or _params().get("profile", "cpu")
+    chosen = HydraConfig.get().runtime.choices if HydraConfig.initialized() else {}
+    return [profile, *filter(None, [chosen.get("experiment")])]
+
+
+OmegaConf.register_new_resolver("tags", _tags, replace=True)
+
+
 def _params() -> DictConfig:
     params = OmegaConf.load(PARAMS)
     if not isinstance(params, DictConfig):

@@ -1,4 +1,4 @@
-"""Whole runs at tiny size: the same each time, the same after an interruption, logged, and never lost to W&B."""
+"""Whole runs at tiny size: the same each time, and the same after an interruption."""
 
 import json
 import subprocess
@@ -7,42 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
-import wandb
 from pytorch_lightning.callbacks import Callback
+from tiny import tiny_run
 
-from reformer.data.config import DuplicationConfig, TextConfig
-from reformer.model.config import ReformerConfig
 from reformer.settings import SettingError
-from reformer.training import tracking, train
+from reformer.training import train
 from reformer.training.checkpoints import checkpoint_folder, readable
-from reformer.training.config import LoggerConfig, OptimizerConfig, RunConfig, TrainerConfig
 from reformer.training.device import choose_device
 
 FILES = ("train.json", "curve.csv", "weights.safetensors")
-
-
-@pytest.fixture(autouse=True)
-def in_a_folder_of_its_own(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for name in ("WANDB_MODE", "WANDB_API_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "wandb-config"))
-
-
-def tiny_run(root: str, mode: str = "disabled", **trainer: object) -> RunConfig:
-    return RunConfig(
-        data=DuplicationConfig(name="duplication", seq_len=12, batch_size=3, eval_sequences=5),
-        model=ReformerConfig(
-            128, 12, n_layers=2, d_model=8, d_ff=10, n_heads=2, d_head=5, n_hashes=2, chunk_len=4, dropout=0.1
-        ),
-        optimizer=OptimizerConfig(warmup_steps=2),
-        trainer=TrainerConfig(**{"max_steps": 5, "val_every": 2, "log_every": 1, "accelerator": "cpu"} | trainer),  # type: ignore[arg-type]
-        logger=LoggerConfig(mode=mode),
-        seed=7,
-        name="tiny",
-        root=root,
-    )
 
 
 def contents(root: str) -> dict[str, bytes]:
@@ -127,12 +100,6 @@ def test_other_settings_or_data_never_go_on_from_a_checkpoint(tmp_path):
     assert checkpoint_folder(run, tmp_path) != changed
 
 
-def test_an_address_with_a_password_is_not_logged():
-    run = tiny_run("data")
-    run.data = TextConfig(name="text", seq_len=12, mirror="https://user:secret@host")
-    assert "secret" not in json.dumps(train._settings(run))
-
-
 def test_an_accelerator_that_is_not_there_is_refused_in_a_line():
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
@@ -162,53 +129,13 @@ def test_the_environment_says_where_and_how_fast():
     assert found["torch"] == torch.__version__
 
 
-def records(folder: Path) -> list[dict]:
-    executable = Path(sys.executable).with_name("wandb")
-    out = subprocess.run([executable, "leet", "inspect", "--json", folder], capture_output=True, text=True, check=True)
-    return [json.loads(line) for line in out.stdout.splitlines()]
-
-
-def test_without_a_key_a_run_is_logged_offline_and_says_how_to_look_at_it(capfd):
-    train.train(tiny_run("data", "auto"), "")
-    (folder,) = Path("wandb").glob("offline-run-*")
-    out, err = capfd.readouterr()
-    assert out.splitlines()[0] == (
-        f"wandb: offline; look with `wandb leet run {folder}`, upload with `wandb sync {folder}`"
-    )
-    assert err == ""
-    text = json.dumps(records(folder))
-    for name in ("train/loss", "val/bits_per_dim", "val/accuracy", "train/tokens_per_second", "train/peak_memory_MB"):
-        assert name in text
-
-
-@pytest.mark.parametrize("error", [wandb.errors.CommError, wandb.errors.AuthenticationError, wandb.errors.UsageError])
-def test_a_network_that_fails_at_the_start_does_not_cost_the_run(monkeypatch, capfd, error):
-    begin = wandb.init
-
-    def init(mode, **options):
-        if mode == "online":
-            raise error("no such host\nsecond line")
-        return begin(mode=mode, **options)
-
-    monkeypatch.setattr(wandb, "init", init)
-    with tracking.tracked(LoggerConfig(mode="online"), "a name", "a group", "train", {}) as logger:
-        assert logger is not None
-    assert capfd.readouterr().out.startswith("wandb: no such host: this run is logged offline\nwandb: offline;")
-
-
-def test_a_run_that_fails_ends_its_wandb_run_as_failed():
-    with pytest.raises(KeyError), tracking.tracked(LoggerConfig(mode="offline"), "a", "b", "train", {}):
-        raise KeyError
-    assert wandb.run is None
-
-
 @pytest.mark.slow
 def test_two_devices_train_and_score_like_one(tmp_path):
     """In a process of its own: Lightning starts the second by running the same script again."""
     script = tmp_path / "script.py"
     script.write_text(
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        "from test_train import tiny_run\nfrom reformer.training import train\n"
+        "from tiny import tiny_run\nfrom reformer.training import train\n"
         "if __name__ == '__main__':\n"
         "    run = tiny_run(sys.argv[1], devices=int(sys.argv[2]), strategy=sys.argv[3])\n"
         "    run.data.batch_size, run.model.dropout, run.model.attention = 4, 0.0, ['full']\n"

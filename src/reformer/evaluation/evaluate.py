@@ -15,9 +15,13 @@ from reformer.data.files import DataError
 from reformer.model.attention_name import parse_attention
 from reformer.model.config import ReformerConfig
 from reformer.model.reformer_lm import ReformerLM
+from reformer.training.artifacts import use_data, use_weights
 from reformer.training.config import RunConfig
 from reformer.training.device import choose_device
 from reformer.training.scores import TokenSums
+from reformer.training.tracking import logged, settings_of, table, tags_of
+
+SCORES = ("loss", "bits_per_dim", "accuracy")
 
 
 def evaluate(run: RunConfig) -> dict[str, Any]:
@@ -55,7 +59,19 @@ def evaluate(run: RunConfig) -> dict[str, Any]:
         )
     content = {"name": run.name, "split": run.evaluation.split, "n_tokens": n_tokens, "results": results}
     (folder / "evaluation.json").write_text(json.dumps(content, indent=2) + "\n")
+    _log(run, weights, results)
     return content
+
+
+def _log(run: RunConfig, weights: Path, results: dict[str, dict[str, float]]) -> None:
+    """Logs the scores as `<split>/<attention>/<score>`, and as a table: those of several runs make the cross of Table 2."""
+    settings, split = settings_of(run), run.evaluation.split
+    with logged(run.logger, run.name, run.data.name, "evaluate", settings, tags_of(run), weights.stat().st_size) as log:
+        use_weights(log, run.name, weights)
+        use_data(log, Path(run.root) / "processed" / run.data.name)
+        rows = [[settings["attention"], evaluated, *map(found.get, SCORES)] for evaluated, found in results.items()]
+        scores = {f"{split}/{evaluated}/{name}": found[name] for evaluated, found in results.items() for name in SCORES}
+        log.log({**scores, f"{split}/evaluations": table(["trained with", "evaluated with", *SCORES], rows)})
 
 
 def with_attention(config: ReformerConfig, attention: str) -> ReformerConfig:

@@ -49,7 +49,7 @@ class Curve(Callback):
 
 
 class ShowProgress(Callback):
-    """A bar on a terminal; elsewhere a line a look at the held-out split. Logs speed and memory."""
+    """A bar on a terminal; elsewhere a line a look at the held-out split. Logs scores, speed and memory."""
 
     def __init__(self, name: str, tokens_per_step: int) -> None:
         self.name, self.tokens_per_step = name, tokens_per_step
@@ -104,7 +104,9 @@ class ShowProgress(Callback):
         peak = peak_bytes(pl_module.device)
         if trainer.is_global_zero and trainer.logger is not None:
             figures = {"train/tokens_per_second": self.tokens_per_second, "train/peak_memory_MB": peak / 1e6}
-            trainer.logger.log_metrics(figures, trainer.global_step)
+            for split, found in pl_module.scores.items():  # not the loss: that of each step has the name
+                figures |= {f"{split}/{name}": found[name] for name in ("bits_per_dim", "accuracy")}
+            trainer.logger.log_metrics(figures, trainer.global_step)  # Lightning's own would be a step behind
         if trainer.is_global_zero:
             self.bar.update(self.task, score=text)
             if not self.on_terminal:

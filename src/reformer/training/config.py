@@ -97,6 +97,8 @@ class LoggerConfig:
     entity: str = ""
     group: str = ""
     """Groups runs in the dashboard; empty takes the data set's name, or the sweep's."""
+    tags: list[str] = field(default_factory=list)
+    """What runs can be found by, beside data set, attention and residuals."""
     dir: str = "wandb"
 
     def __post_init__(self) -> None:

@@ -44,8 +44,6 @@ class LitLanguageModel(pl.LightningModule):
         for split, sums in self.sums.items():
             sums.sums = self.trainer.strategy.reduce(sums.sums.to(self.device), reduce_op="sum")
             self.scores[split] = sums.scores()
-            # A name of its own beside the loss of each step.
-            self.log_dict({f"{split}/{name}": value for name, value in self.scores[split].items() if name != "loss"})
         self.sums = {"train": TokenSums(), "val": TokenSums()}
 
     def configure_optimizers(self) -> Any:

@@ -1,53 +1,101 @@
 """Logging to Weights & Biases, which never costs a run: without a key or a network it is offline."""
 
 import os
-from collections.abc import Iterator
+import re
+import secrets
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # read when wandb is imported
+from typing import TYPE_CHECKING, Any
 
 import wandb
-from pytorch_lightning.loggers import WandbLogger
-from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from reformer.training.config import LoggerConfig
+from reformer.model.attention_name import attention_name
+from reformer.training.config import LoggerConfig, RunConfig
+from reformer.training.fingerprint import ORIGIN
 
-# Seconds that a network may keep a run waiting, at its start and at its end.
+if TYPE_CHECKING:
+    from pytorch_lightning.loggers import WandbLogger
+
 PATIENCE = 20
+"""Seconds that a network may keep a run waiting, at its start and at its end."""
+STEP = "trainer/global_step"
+"""What the scores of a training are drawn against: Lightning's name of the updates made before."""
+BYTES_PER_SECOND = 1_000_000
+"""The slowest network that files are waited for."""
 
 
 @contextmanager
 def tracked(
-    config: LoggerConfig, name: str, group: str, job_type: str, settings: dict[str, Any]
-) -> Iterator[WandbLogger | None]:
-    """Logs the block to a W&B run, which ends with it; None on all devices but the first.
+    config: LoggerConfig,
+    name: str,
+    group: str,
+    job_type: str,
+    settings: dict[str, Any],
+    tags: Sequence[str] = (),
+    upload: int = 0,
+) -> Iterator["WandbLogger | None"]:
+    """As `logged`, for Lightning; None on all devices but the first."""
+    from pytorch_lightning.loggers import WandbLogger
+    from pytorch_lightning.utilities.rank_zero import rank_zero_only
+
+    class Logger(WandbLogger):
+        def log_metrics(self, *arguments: Any, **options: Any) -> None:
+            with forgiven():
+                super().log_metrics(*arguments, **options)
+
+    if getattr(rank_zero_only, "rank", 0):
+        yield None
+        return
+    with logged(config, name, group, job_type, settings, tags, upload) as run:
+        run.define_metric(STEP)
+        for metrics in ("train/*", "val/*"):
+            run.define_metric(metrics, step_metric=STEP)
+        yield Logger(experiment=run)
+
+
+@contextmanager
+def logged(
+    config: LoggerConfig,
+    name: str,
+    group: str,
+    job_type: str,
+    settings: dict[str, Any],
+    tags: Sequence[str] = (),
+    upload: int = 0,
+) -> Iterator[wandb.Run]:
+    """Logs the block to a W&B run, which ends with it.
 
     Args:
         config: where and how to log.
         name: what the run is called.
         group: what it is grouped by unless the config says so.
-        job_type: train or benchmark.
+        job_type: train, evaluate, benchmark or report.
         settings: its configuration.
+        tags: what it can be found by, beside the config's tags.
+        upload: bytes of the files that it will log.
     """
-    if getattr(rank_zero_only, "rank", 0):
-        yield None
-        return
     folder = Path(config.dir).absolute()
     folder.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("WANDB_DATA_DIR", str(folder))  # copies of logged files: not into the user's home
     begin = partial(
         wandb.init,
         project=config.project,
         entity=config.entity or None,
         name=name,
+        id=f"{re.sub('[^A-Za-z0-9_.-]', '-', name)[:100]}-{secrets.token_hex(3)}",  # `wandb leet` lists runs by it
         group=config.group or group,
         job_type=job_type,
+        tags=list(dict.fromkeys(tag for tag in (*tags, *config.tags) if tag)),
         config=settings,
         dir=folder.parent if folder.name == "wandb" else folder,  # W&B makes a folder of that name in it
         settings=wandb.Settings(
-            silent=True, init_timeout=PATIENCE, finish_timeout=PATIENCE, finish_timeout_raises=False
+            silent=True,
+            init_timeout=PATIENCE,
+            finish_timeout=PATIENCE + upload / BYTES_PER_SECOND,
+            finish_timeout_raises=True,
         ),
     )
     try:
@@ -57,15 +105,57 @@ def tracked(
         wandb.teardown()
         run = begin(mode="offline")
     if run.offline:
-        files = Path(run.dir).parent
-        shown = files.relative_to(Path.cwd()) if files.is_relative_to(Path.cwd()) else files
-        print(f"wandb: offline; look with `wandb leet run {shown}`, upload with `wandb sync {shown}`")
+        print(f"wandb: offline -> {_place(run)}; look with `wandb leet run`, upload with `wandb sync`, and this folder")
+    status = 1
     try:
-        yield WandbLogger(experiment=run)
-    except BaseException:
-        run.finish(exit_code=1)
-        raise
-    run.finish()
+        yield run
+        status = 0
+    finally:
+        with forgiven():
+            run.finish(status)
+
+
+@contextmanager
+def forgiven() -> Iterator[None]:
+    """What fails of W&B in the block costs a record, not the run: its service may die, its errors have no common name."""
+    try:
+        yield
+    except TimeoutError:
+        print("wandb: the network did not take it all; upload it with `wandb sync`")
+    except Exception as error:
+        print(f"wandb: {str(error).partition(chr(10))[0] or type(error).__name__}: not logged")
+
+
+def settings_of(run: RunConfig) -> dict[str, Any]:
+    """What runs can be grouped by, and all settings but for where data was fetched from: an address may hold a password."""
+    settings = asdict(run)
+    settings["data"] = {key: value for key, value in settings["data"].items() if key not in ORIGIN}
+    groups = {
+        "variant": run.name.rpartition("_seed-")[0] or run.name,  # what runs over several seeds share
+        "attention": attention_name(run.model.attention, run.model.n_hashes),
+    }
+    return groups | settings
+
+
+def tags_of(run: RunConfig) -> list[str]:
+    """What a run can be found by: its data set, attention and residuals, and separate queries and keys."""
+    return [
+        run.data.name,
+        attention_name(run.model.attention, run.model.n_hashes),
+        "reversible" if run.model.reversible else "ordinary",
+        *([] if run.model.shared_qk else ["separate-qk"]),
+    ]
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> wandb.Table:
+    """A table to log, which a dashboard joins with those of the same name of other runs."""
+    return wandb.Table(list(columns), [list(row) for row in rows])
+
+
+def _place(run: wandb.Run) -> Path:
+    """The run's folder, as it is typed."""
+    files = Path(run.dir).parent
+    return files.relative_to(Path.cwd()) if files.is_relative_to(Path.cwd()) else files
 
 
 def _mode(config: LoggerConfig) -> Any:

@@ -4,7 +4,6 @@ import json
 import logging
 import shutil
 import warnings
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +15,18 @@ from safetensors.torch import save_file
 
 from reformer.model.attention_name import attention_name
 from reformer.model.reformer_lm import ReformerLM
-from reformer.training import tracking
+from reformer.training.artifacts import log_weights, use_data
 from reformer.training.callbacks import Curve, ShowProgress
 from reformer.training.checkpoints import checkpoint_folder, readable
 from reformer.training.config import RunConfig
 from reformer.training.data_module import LanguageDataModule
 from reformer.training.device import choose_device
 from reformer.training.environment import environment, peak_bytes
-from reformer.training.fingerprint import ORIGIN, fingerprint
+from reformer.training.fingerprint import fingerprint
 from reformer.training.lit_module import LitLanguageModel
+from reformer.training.tracking import settings_of, tags_of, tracked
+
+WEIGHTS = "weights.safetensors"
 
 
 def train(run: RunConfig, command: str) -> dict[str, Any]:
@@ -54,35 +56,40 @@ def train(run: RunConfig, command: str) -> dict[str, Any]:
     checkpoints = checkpoint_folder(run, processed)
     # After a look at the held-out split, so that its scores are in the checkpoint too.
     checkpoint = ModelCheckpoint(checkpoints, filename="last", every_n_epochs=1, save_on_train_epoch_end=False)
-    with tracking.tracked(run.logger, run.name, run.data.name, "train", _settings(run)) as logger:
+    n_bytes = sum(parameter.nbytes for parameter in module.parameters())
+    with tracked(run.logger, run.name, run.data.name, "train", settings_of(run), tags_of(run), n_bytes) as logger:
+        if logger is not None:
+            use_data(logger.experiment, processed)
         trainer = _trainer(run, [curve, progress, checkpoint], logger)
         trainer.fit(module, data, ckpt_path=readable(checkpoints / "last.ckpt"), weights_only=True)
         if curve.last_step < run.trainer.steps:
             trainer.validate(module, data, verbose=False)
-    summary = _summary(run, module, curve)
-    if trainer.is_global_zero:
-        folder = Path(run.root) / "runs" / run.name
-        folder.mkdir(parents=True, exist_ok=True)
-        curve.write(folder / "curve.csv")
-        save_file(module.model.state_dict(), folder / "weights.safetensors")
-        _write_json(folder / "train.json", summary)
-        measured = {
-            "seconds": progress.seconds,
-            "tokens_per_second": progress.tokens_per_second,
-            "peak_bytes": peak_bytes(module.device),
-        }
-        _write_json(folder / "environment.json", environment(module.device, command) | measured)
-        scores = ", ".join(f"{name} {value:.4f}" for name, value in summary["val"].items() if name != "loss")
-        print(f"{run.name}: {run.trainer.steps:,} steps, val {scores} -> {folder}")
+        summary = _summary(run, module, curve)
+        if trainer.is_global_zero:
+            folder = Path(run.root) / "runs" / run.name
+            measured = {
+                "seconds": progress.seconds,
+                "tokens_per_second": progress.tokens_per_second,
+                "peak_bytes": peak_bytes(module.device),
+            }
+            _write(folder, module, curve, summary, environment(module.device, command) | measured)
+            if logger is not None:
+                log_weights(logger.experiment, run.name, folder / WEIGHTS, summary)
     shutil.rmtree(checkpoints, ignore_errors=True)
     return summary
 
 
-def _settings(run: RunConfig) -> dict[str, Any]:
-    """All settings, but for where the data was fetched from: an address may hold a password."""
-    settings = asdict(run)
-    settings["data"] = {key: value for key, value in settings["data"].items() if key not in ORIGIN}
-    return settings
+def _write(
+    folder: Path, module: LitLanguageModel, curve: Curve, summary: dict[str, Any], where: dict[str, Any]
+) -> None:
+    """Writes the run's folder, while W&B may still fail."""
+    folder.mkdir(parents=True, exist_ok=True)
+    curve.write(folder / "curve.csv")
+    save_file(module.model.state_dict(), folder / WEIGHTS)
+    _write_json(folder / "train.json", summary)
+    _write_json(folder / "environment.json", where)
+    scores = ", ".join(f"{name} {value:.4f}" for name, value in summary["val"].items() if name != "loss")
+    print(f"{summary['name']}: {summary['steps']:,} steps, val {scores} -> {folder}")
 
 
 def _trainer(run: RunConfig, callbacks: list[Callback], logger: Logger | None) -> pl.Trainer:
