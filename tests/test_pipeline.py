@@ -3,6 +3,8 @@
 import ast
 import hashlib
 import json
+import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterable
@@ -155,6 +157,15 @@ def test_the_graph_runs_whole_then_reruns_exactly_what_changed(project: Path, en
     curves = (report / "curves.csv").read_text().splitlines()
     assert curves[0] == "data,run,seed,step,bits_per_dim,accuracy"
     assert {line.split(",")[1] for line in curves[1:]} >= {"lsh-3_ordinary", "full_reversible"}
+    told = re.search("`dvc (exp show [^`]*)`", (project / "README.md").read_text())
+    assert told
+    columns = here.dvc(*shlex.split(told.group(1)), "--csv").splitlines()[0].split(",")
+    assert {"claims.reproduced", "text_bits_per_dim", "profile", "trainer.steps_scale"} <= set(columns)
+    assert len(columns) < 25
+    here.dvc("plots", "show")
+    plots = (project / "dvc_plots" / "index.html").read_text()
+    assert "bits per dimension, held out" in plots
+    assert "figures_speed_by_length.png" in plots
 
 
 # What a stage depends on
