@@ -1,0 +1,119 @@
+"""The workspace and the report in W&B ask for what is logged, by its exact names; and save where one is logged in."""
+
+import json
+import re
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from project import Script
+from wandb_server import stand_in
+
+from reformer.evaluation import benchmark
+from reformer.evaluation.config import BenchmarkConfig
+from reformer.report.claims import STUDIES
+from reformer.training.callbacks import COLUMNS
+from reformer.training.config import LoggerConfig
+
+pytestmark = pytest.mark.filterwarnings("ignore:Pydantic V1 style:DeprecationWarning")  # by wandb_workspaces
+needs_extra = pytest.mark.skipif(not find_spec("wandb_workspaces"), reason="needs the extra workspace")
+LOGGED = {f"{split}/{score}" for split in ("train", "val") for score in COLUMNS[-2:]} | {
+    *("train/loss", "train/tokens_per_second", "train/peak_memory_MB", "trainer/global_step"),
+    *(f"test/{attention}/accuracy" for attention in ("full", "lsh-8", "lsh-4", "lsh-2", "lsh-1")),
+}
+"""Names that tests/training/test_tracking.py reads back."""
+
+
+def panels(node: Any) -> Iterator[dict[str, Any]]:
+    """The settings of all panels, wherever in a specification they are."""
+    if isinstance(node, dict):
+        if "viewType" in node:
+            yield node["config"]
+        node = list(node.values())
+    if isinstance(node, list):
+        for item in node:
+            yield from panels(item)
+
+
+def logged_by_benchmarks(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The names that benchmarks log, and the axis of each."""
+    axes: dict[str, str] = {}
+
+    class Run:
+        def define_metric(self, name: str, step_metric: str = "") -> None:
+            axes[name] = step_metric
+
+        def log(self, _: object) -> None: ...
+
+    class Tracked:
+        experiment = Run()
+
+        def __init__(self, *_: object) -> None: ...
+        def __enter__(self) -> "Tracked":
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+    monkeypatch.setattr(benchmark, "tracked", Tracked)
+    measured = {"attention": "lsh-4", "seconds_per_step": 1.0, "peak_bytes": 2.0}
+    config = BenchmarkConfig(name="speed_by_length", lengths=[8])
+    benchmark._log(config, [{"seq_len": 7, **measured}], LoggerConfig())
+    config.name, measured = "memory", measured | {"reversible": True, "chunked": True}
+    points = [{"axis": axis, axis: 3, **measured} for axis in ("seq_len", "n_layers", "n_hashes", "d_ff")]
+    benchmark._log(config, points, LoggerConfig())
+    return axes
+
+
+@needs_extra
+def test_every_panel_shows_names_that_are_logged_against_their_own_axis(monkeypatch: pytest.MonkeyPatch) -> None:
+    from reformer.report.workspace import workspace
+
+    axes = logged_by_benchmarks(monkeypatch)
+    shown = list(panels(json.loads(workspace("someone", "reformer")._to_model().model_dump_json(by_alias=True))))
+    assert len(shown) == 12
+    matched = set()
+    for panel in shown:
+        if regex := panel.get("metricRegex"):
+            names = {name for name in axes if re.search(regex, name)}
+            assert {axes[name] for name in names} == {panel["xAxis"]}, regex
+            matched |= names
+        else:
+            assert set(panel["metrics"]) <= LOGGED
+            assert panel.get("xAxis", "trainer/global_step") in LOGGED
+    assert {name for name in axes if name.startswith("speed_by_length/lsh-4/")} <= matched
+    assert len([name for name in matched if name.startswith("memory/")]) == 4
+
+
+@needs_extra
+def test_the_report_has_a_section_for_each_figure_and_table_of_the_studies() -> None:
+    from reformer.report.workspace import report
+
+    text = " ".join(str(block) for block in report("someone", "reformer").blocks)
+    for study in STUDIES:
+        for place in re.findall(r"(?:Figure|Table) \d", study.source):
+            assert place in text or place.replace("Table", "Tables") in text or f"and {place[-1]})" in text
+
+
+@needs_extra
+def test_both_are_saved_where_one_is_logged_in(script: Script, environment: dict[str, str]) -> None:
+    with stand_in() as server:
+        environment |= {"WANDB_BASE_URL": server.url, "WANDB_API_KEY": "0" * 40, "WANDB_MODE": "online"}
+        done = script("workspace", "logger.project=reformer")
+    assert done.returncode == 0, done.stderr
+    sent = dict(zip(server.asked, map(json.loads, filter(None, server.bodies)), strict=False))
+    spec = json.loads(sent["upsertView"]["variables"]["spec"])
+    assert len(list(panels(spec))) == 7 * 3 + 1 + 2 + 4
+    assert '"separate-qk"' in sent["upsertView"]["variables"]["spec"]
+    assert json.loads(sent["UpsertView2"]["variables"]["spec"])
+
+
+def test_what_is_missing_is_told_in_one_line(script: Script, environment: dict[str, str], tmp_path: Path) -> None:
+    environment |= {"NETRC": str(tmp_path / "netrc"), "WANDB_CONFIG_DIR": str(tmp_path)}
+    environment.pop("WANDB_API_KEY", None)
+    done = script("workspace")
+    told = "is saved in your W&B account: run `wandb login` first"
+    if not find_spec("wandb_workspaces"):
+        told = "needs an extra: pip install -e '.[workspace]'"
+    assert (done.returncode, done.stderr) == (1, f"error: a workspace {told}\n")
