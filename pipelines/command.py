@@ -52,6 +52,8 @@ def command(main: Callable[[DictConfig], float | None]) -> Callable[[], None]:
             return
         os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here, not to Hydra's own printing
         here = str(Path(__file__).parent)
+        # Threads of OpenMP that wait busily for the next operation take cores from those that compute LSH attention.
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # read when torch loads
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))  # for launchers
         status: int | str | None = 0
         try:
