@@ -51,22 +51,26 @@ def listed_runs(config: DictConfig) -> Iterator[tuple[DictConfig, RunConfig]]:
     given = list(HydraConfig.get().overrides.task)
     require(len(config.seeds) > 0, "seeds", "a list of at least one, as [1]", [])
     _refuse_twice("seeds", config.seeds)
-    for kind, data in _data_sets(config).items():
+    for kind, data, _ in _data_sets(config, given):
         _refuse_twice(f"runs.{kind}", config.runs[kind])
         for name in config.runs[kind]:
             spec = RunSpec.parse(f"{data}_{name}")
             for seed in config.seeds:
                 of_run = compose_usual([*given, *spec.overrides(), f"seed={seed}"])
                 run, listed = run_config(of_run), f"{data}_{name}_seed-{seed}"
+                run.name = run.name.replace(f"_profile-{config.profile}", "")  # where it is not the one of params.yaml
                 if run.name != listed:
                     is_spelled = f"{data}_{name} is spelled {run.name.rsplit('_seed', 1)[0]}"
                     raise SettingError(f"runs.{kind}: {is_spelled}")
                 yield of_run, run
 
 
-def _data_sets(config: DictConfig) -> dict[str, str]:
-    """The data set of each kind."""
-    return {"duplication": "duplication", "text": config.text, "images": config.images}
+def _data_sets(config: DictConfig, given: list[str]) -> Iterator[tuple[str, str, DictConfig]]:
+    """Each kind, the data set of that kind, and what is usual for it."""
+    for kind, data in {"duplication": "duplication", "text": config.text, "images": config.images}.items():
+        usual = compose_usual([*given, f"data={data}"])
+        require(usual.data.kind == kind, kind, f"a data set of {kind}", data)
+        yield kind, data, usual
 
 
 def _refuse_twice(setting: str, listed: Iterable[object]) -> None:
@@ -78,11 +82,9 @@ def _refuse_twice(setting: str, listed: Iterable[object]) -> None:
 def _all(config: DictConfig) -> Iterator[tuple[str, str]]:
     """Every file's place under the folder, and its content."""
     given = list(HydraConfig.get().overrides.task)
-    for kind, data in _data_sets(config).items():
-        of_data = compose_usual([*given, f"data={data}"])
-        require(of_data.data.kind == kind, kind, f"a data set of {kind}", data)
+    for kind, _, usual in _data_sets(config, given):
         if kind != "duplication":
-            yield from _of_data(of_data)
+            yield from _of_data(usual)
     for of_run, run in listed_runs(config):
         yield from _of_run(of_run, run.name)
     for name in BENCHMARKS:

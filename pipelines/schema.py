@@ -16,7 +16,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 
 from reformer.data.config import DuplicationConfig, ImagesConfig, TextConfig
 from reformer.evaluation.config import BenchmarkConfig
-from reformer.settings import SettingError
+from reformer.settings import SettingError, require, require_at_least
 from reformer.training.config import RunConfig
 from reformer.training.run_name import run_name
 
@@ -37,6 +37,20 @@ class Runs:
 
 
 @dataclass
+class Plan:
+    """What pipelines/plan.py assumes. Changes no run."""
+
+    teraflops: float = 0.07
+    """10^12 operations a second that a device does in training: here what two CPU cores do (0.04 to 0.12 were measured)."""
+    price_per_hour: float = 0.0
+    """Of a device, in any currency; 0 tells no price."""
+
+    def __post_init__(self) -> None:
+        require(self.teraflops > 0, "teraflops", "> 0", self.teraflops)
+        require_at_least(0, price_per_hour=self.price_per_hour)
+
+
+@dataclass
 class PipelineConfig(RunConfig):
     """One run, and what `dvc repro` makes of it: the whole of conf/train.yaml and params.yaml."""
 
@@ -49,6 +63,7 @@ class PipelineConfig(RunConfig):
     images: str = MISSING
     """Data set of the studies of images."""
     runs: Runs = field(default_factory=Runs)
+    plan: Plan = field(default_factory=Plan)
 
 
 def register() -> None:

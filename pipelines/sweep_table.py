@@ -63,7 +63,7 @@ def write_table(folder: Path, rows: Sequence[Row]) -> str:
                 Path(row.folder).name,
             ]
         )
-    table = _markdown(lines)
+    table = markdown(lines)
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(lines)
     folder.mkdir(parents=True, exist_ok=True)
@@ -94,7 +94,8 @@ def _settings(row: Row) -> dict[str, str]:
     return {key: value for key, _, value in (item.partition("=") for item in row.overrides)}
 
 
-def _markdown(lines: Sequence[Sequence[str]]) -> str:
+def markdown(lines: Sequence[Sequence[str]]) -> str:
+    """A table of which the first line is the head."""
     cells = [[cell.replace("|", "\\|") for cell in line] for line in lines]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     padded = [

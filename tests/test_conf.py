@@ -263,7 +263,7 @@ def test_help_says_what_the_script_does_and_what_can_be_chosen(script: Script) -
     assert done.stdout.count("    python pipelines/train.py") >= 3
 
 
-@pytest.mark.parametrize("name", ["download", "prepare", "compose", "train", "evaluate", "benchmark", "report"])
+@pytest.mark.parametrize("name", ["download", "prepare", "compose", "train", "evaluate", "benchmark", "report", "plan"])
 def test_every_script_has_help(script: Script, name: str) -> None:
     done = script(name, "--help")
     assert (done.returncode, done.stderr) == (0, "")
@@ -328,6 +328,16 @@ def test_compose_writes_the_same_bytes_and_changes_only_what_a_setting_touches(c
     }
     new = {f"{stage}/photos_lsh-32_reversible_seed-1.yaml" for stage in ("train", "evaluate")}
     assert touched("params.yaml", "  - lsh-16_reversible", "  - lsh-16_reversible\n  - lsh-32_reversible") == new
+
+
+def test_compose_takes_another_profile_on_its_command_line_and_names_the_runs_as_they_are_listed(
+    copy: Path, script: Script
+) -> None:
+    done = script("compose", "profile=paper", project=copy)
+    assert (done.returncode, done.stderr) == (0, "")
+    runs = list(copy.glob("data/configs/train/*.yaml"))
+    assert {path.stem for path in runs} == {f"{name}_seed-1" for name in FEW_NAMES}
+    assert all(f"name: {path.stem}\n" in path.read_text() for path in runs)
 
 
 def test_a_resolved_run_is_started_from_its_file_and_can_be_changed(copy: Path, script: Script) -> None:
