@@ -33,4 +33,5 @@ def _step(config: BenchmarkConfig, sizes: dict[str, int], techniques: Techniques
         ff_chunk_size=config.model.ff_chunk_size if techniques.chunked else 0,
         loss_chunk_size=config.model.loss_chunk_size if techniques.chunked else 0,
     )
-    return Step(model, sizes["seq_len"], 1, repeats=0, device=device, unfused=techniques.attention == "unfused")
+    unfused = techniques.attention == "unfused"
+    return Step(model, sizes["seq_len"], 1, repeats=0, device=device, unfused=unfused, exact_peak=True)

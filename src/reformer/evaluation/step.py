@@ -1,7 +1,9 @@
 """One measured training step, in a process of its own: memory that another has used would count as its peak."""
 
+import ctypes
 import multiprocessing
 import signal
+import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -26,6 +28,9 @@ PRELOADED = ["reformer.evaluation.step", "torch._dynamo"]
 
 WANTS_MEMORY = ("out of memory", "can't allocate memory")
 """What the errors for want of memory say, of CUDA and of the CPU."""
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Options of glibc's mallopt, from malloc.h."""
 
 LossOf = Callable[[Tensor], Tensor]
 """The mean loss of a batch of tokens, (B, L)."""
@@ -52,6 +57,8 @@ class Step:
     """Whether it tells what it computes now, for steps of minutes."""
     unfused: bool = False
     """Whether full attention follows its plain formula, which holds the weights of all pairs of positions."""
+    exact_peak: bool = False
+    """Whether freed memory goes back to the system at once: slower, but the peak is what was held at a time, to a per cent."""
 
 
 def measure(step: Step) -> dict[str, float | str]:
@@ -103,6 +110,8 @@ def _child(sender: Connection, step: Step) -> None:
 def _measure(step: Step) -> dict[str, float | str]:
     device = torch.device(step.device)
     torch.manual_seed(1)
+    if step.exact_peak:
+        _give_back_at_once()
     _warm_up(step, device)
     model, loss, optimizer = _trained(step, device)
     _begin(model, optimizer)
@@ -165,6 +174,17 @@ def _restart_peak(device: torch.device) -> int:
     if clear.exists():
         clear.write_text("5")
     return peak_bytes(device)
+
+
+def _give_back_at_once() -> None:
+    """Keeps glibc, where that is the C library, from holding back freed blocks of more than 128 KiB for later use.
+
+    What it holds back counts as the process's, and changes by a tenth from one size of tensors to the next.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        for option in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD):
+            mallopt(option, 1 << 17)
 
 
 def _wait(device: torch.device) -> None:

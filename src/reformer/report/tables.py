@@ -120,8 +120,8 @@ def memory(results: Results) -> Table:
         row = [theirs[used][depth] if used in theirs else None for used in MEMORY_LINES]
         rows.append(cells(f"Hugging Face, layers {depth}", *(MISSING if peak is None else f"{peak:,}" for peak in row)))
     note = (
-        "MB above what was held before the step; each point in a process of its own. Hugging Face: all memory of "
-        "training a Reformer and BERT on a GPU, length 512, batch 8."
+        "MB above what was held before the step; each point in a process of its own, which gives freed memory back at "
+        "once. Hugging Face: all memory of training a Reformer and BERT on a GPU, length 512, batch 8."
     )
     return Table(["Peak, MB", *(name for name, _ in MEMORY_LINES.values())], rows, note)
 
