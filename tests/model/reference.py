@@ -16,7 +16,7 @@ def reference_lsh_attention(
     padding_mask: Tensor | None = None,
     same_bucket_mask: bool = True,
     duplicate_correction: bool = True,
-    window: str = "chunk",
+    window: str = "sorted",
 ) -> Tensor:
     """Differentiable twin of `lsh_attention` for given buckets (B, H, R, L). Outputs of pads are zero."""
     n_examples, n_heads, length, _ = qk.shape
@@ -39,7 +39,7 @@ def reference_lsh_attention(
 
 
 def attended_sets(
-    bucket_of: list[int], real: list[int], chunk_len: int, causal: bool, same_bucket_mask: bool, window: str = "chunk"
+    bucket_of: list[int], real: list[int], chunk_len: int, causal: bool, same_bucket_mask: bool, window: str = "sorted"
 ) -> dict[int, set[int]]:
     """P_i of one round (equations 3 and 10) without i itself, for each real position i."""
     in_order = sorted(real, key=lambda i: (bucket_of[i], i))

@@ -109,7 +109,7 @@ def test_the_number_of_buckets_follows_from_each_length_unless_it_is_given():
     "rules",
     [
         {"causal": False},
-        {"same_bucket_mask": False},
+        {"window": "chunk", "same_bucket_mask": False},
         {"duplicate_correction": False},
         {"chunk_len": 5},
     ],
@@ -119,7 +119,8 @@ def test_the_rules_of_the_configuration_reach_lsh_attention(rules):
     padding_mask = torch.arange(LENGTH) < LENGTH - 3
     with patch.object(attention_module, "lsh_attention", wraps=lsh_attention) as attend:
         attention(x, padding_mask.expand(2, -1))
-    expected = {"causal": True, "same_bucket_mask": True, "duplicate_correction": True, "chunk_len": 8} | rules
+    usual = {"causal": True, "same_bucket_mask": True, "duplicate_correction": True, "chunk_len": 8, "window": "sorted"}
+    expected = usual | rules
     given = attend.call_args.kwargs
     assert {name: given[name] for name in expected} == expected
     assert torch.equal(given["padding_mask"], padding_mask.expand(2, -1))

@@ -54,6 +54,7 @@ def test_chunks_of_feed_forward_and_loss_change_neither_losses_nor_gradients(net
 def test_reversible_equals_stored_at_any_shape(data):
     draw = data.draw
     sizes = st.integers(1, 7)
+    window, same_bucket_mask = draw(st.sampled_from([("sorted", True), ("chunk", True), ("chunk", False)]))
     network = ReformerConfig(
         vocab_size=draw(sizes) + 1,
         max_seq_len=33,
@@ -66,7 +67,8 @@ def test_reversible_equals_stored_at_any_shape(data):
         n_hashes=draw(st.integers(1, 4)),
         chunk_len=draw(sizes),
         n_buckets=draw(st.sampled_from([0, 2, 6])),
-        same_bucket_mask=draw(st.booleans()),
+        window=window,
+        same_bucket_mask=same_bucket_mask,
         duplicate_correction=draw(st.booleans()),
         causal=draw(st.booleans()),
         dropout=draw(st.sampled_from([0.0, 0.4])),
@@ -287,7 +289,7 @@ GOLDEN_MIXED += [2.0689, 2.0198, 2.0192, 2.0125, 2.0288, 1.9943, 1.9732, 1.9450,
     ("network", "golden"),
     [
         ({"attention": ["full"]}, GOLDEN_FULL),
-        ({"attention": ["lsh", "local"], "n_layers": 2, "ff_chunk_size": 9}, GOLDEN_MIXED),
+        ({"attention": ["lsh", "local"], "n_layers": 2, "ff_chunk_size": 9, "window": "chunk"}, GOLDEN_MIXED),
     ],
     ids=["full", "lsh-local"],
 )

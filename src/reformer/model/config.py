@@ -39,9 +39,9 @@ class ReformerConfig:
     """Buckets a round; 0 takes 2 * (length // chunk_len) from the length at hand."""
     same_bucket_mask: bool = True
     """Only keys of the query's own bucket are visible (equation 3), not all of the window."""
-    window: str = "chunk"
-    """chunk: the paper's, whose borders move with later tokens; sorted: the chunk_len positions of the query's bucket before
-    it, which, with n_buckets set, makes a causal model causal to the letter."""
+    window: str = "sorted"
+    """sorted: the chunk_len positions of the query's bucket before it, which, with n_buckets set, makes a causal model causal
+    to the letter; chunk: the paper's, whose borders move with later tokens."""
     duplicate_correction: bool = True
     """A key met in several rounds counts once (equations 15 and 16)."""
     causal: bool = True

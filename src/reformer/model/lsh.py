@@ -41,7 +41,7 @@ def lsh_attention(
     padding_mask: Tensor | None = None,
     same_bucket_mask: bool = True,
     duplicate_correction: bool = True,
-    window: str = "chunk",
+    window: str = "sorted",
 ) -> Tensor:
     """Attention of each position to those that share a bucket with it, near it in the order of buckets (equations 3 to 6).
 
@@ -49,17 +49,18 @@ def lsh_attention(
         qk: shared queries and keys, (B, H, L, D), any L; also a transposed (B, L, H, D), which is not copied.
         v: values, (B, H, L, D).
         n_hashes: rounds; not used where buckets or rotations are given.
-        chunk_len: sorted places a chunk; each sees itself, the chunk before and, where not causal, the chunk after.
+        chunk_len: positions that the window is made of.
         causal: no position sees a later one.
         n_buckets: even number of buckets a round; 0 takes `count_buckets(L, chunk_len)`.
         buckets: hashing as `hash_vectors` returns it, (B, H, R, L), all >= 0; nothing is hashed then.
         rotations: what to hash with, as `draw_rotations` returns it; nothing is drawn then.
         generator: what rotations are drawn from; None takes the global generator.
         padding_mask: (B, L), true at real tokens. Outputs elsewhere are finite and without meaning.
-        same_bucket_mask: only keys of the query's own bucket are visible, not all of the window.
+        same_bucket_mask: only keys of the query's own bucket are visible, not all of the window, which must be "chunk" then.
         duplicate_correction: a key that is visible in several rounds counts once (equations 15 and 16), not once for each.
-        window: "chunk" as in the paper, or "sorted": the chunk_len positions of the query's bucket before it and, where not
-            causal, after it. With n_buckets given, this lets no later token change what an earlier one sees.
+        window: "sorted", the chunk_len positions of the query's bucket before it and, where not causal, after it: with
+            n_buckets given, no later token changes what an earlier one sees. Or "chunk", as in the paper: of sorted places
+            in chunks, the query's own, the one before and, where not causal, the one after.
 
     Returns:
         (B, H, L, D) in the type of qk.
