@@ -22,6 +22,7 @@ def implementation(request, monkeypatch):
         monkeypatch.setattr(lsh_blocks, "BLOCK_LEN", 2)
         monkeypatch.setattr(lsh_blocks, "TILE_PAIRS", 100)
         monkeypatch.setattr(lsh_fused, "GROUP_ROWS", 80)
+        monkeypatch.setattr(lsh_fused, "ROWS_IN_PART", 30)
     return request.param
 
 

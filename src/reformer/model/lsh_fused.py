@@ -28,8 +28,8 @@ from reformer.model.lsh_threads import Scratch, share_out
 GROUP_ROWS = 1 << 13
 # Positions that all threads together may compute at a time: longer sequences take turns, to save memory.
 ROWS_AT_A_TIME = 1 << 18
-# Rows merged at a time, to save memory.
-ROWS_TO_MERGE = 1 << 14
+# Rows merged, or scaled, at a time, to save memory.
+ROWS_IN_PART = 1 << 14
 
 
 @lru_cache
@@ -143,7 +143,7 @@ def _merge(out: Tensor, lse: Tensor, added_out: Tensor, added_lse: Tensor, place
     """Makes output, (N, D), and logsumexp, (N), those of the union with further pairs, found at the given places."""
     added_lse = added_lse.index_select(0, places)
     weight = (added_lse - lse).sigmoid_()[:, None]
-    for part, part_weight, part_places in zip(*(x.split(ROWS_TO_MERGE) for x in (out, weight, places)), strict=True):
+    for part, part_weight, part_places in zip(*(x.split(ROWS_IN_PART) for x in (out, weight, places)), strict=True):
         part.lerp_(scratch.take("added", added_out, part_places), part_weight)
     torch.logaddexp(lse, added_lse, out=lse)
 
@@ -177,10 +177,12 @@ class _Gradients:
 
     def of_qk(self, rows: _Rows) -> Tensor:
         """The gradient of what is both query and, scaled to unit length, key: only what is across the key turns it."""
-        grad_k, scale = self._k_and_v[:, : rows.width], rows.scale[:, None]
-        k = torch.mul(rows.q, scale, out=self._scratch.empty("k", *rows.q.shape))
-        along = torch.mul(grad_k, k, out=self._scratch.empty("along", *k.shape)).sum(-1, keepdim=True)
-        return self._q.addcmul_(grad_k.addcmul_(along, k, value=-1), scale)
+        whole = (self._q, self._k_and_v[:, : rows.width], rows.q, rows.scale[:, None])
+        for grad_q, grad_k, q, scale in zip(*(x.split(ROWS_IN_PART) for x in whole), strict=True):
+            k = torch.mul(q, scale, out=self._scratch.empty("k", *q.shape))
+            along = torch.mul(grad_k, k, out=self._scratch.empty("along", *k.shape)).sum(-1, keepdim=True)
+            grad_q.addcmul_(grad_k.addcmul_(along, k, value=-1), scale)
+        return self._q
 
     def of_v(self) -> Tensor:
         return self._k_and_v[:, self._q.shape[1] :]
