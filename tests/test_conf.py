@@ -111,6 +111,12 @@ def test_the_paper_s_number_of_buckets_follows_from_its_chunks() -> None:
         assert 2 * (run.data.seq_len // run.model.chunk_len) == n_buckets
 
 
+def test_the_paper_s_profile_trains_on_data_with_adafactor_over_eight_devices() -> None:
+    for data in ("enwik8", "imagenet64", "imagenet64_small"):
+        run = settled("profile=paper", f"data={data}")
+        assert (run.optimizer.name, run.trainer.devices, run.data.batch_size) == ("adafactor", 8, 8)
+
+
 def test_conf_gives_way_to_params_to_the_experiment_to_the_command_line(params: Path) -> None:
     params.write_text("profile: cpu-long\nmodel: {n_hashes: 16, attention: [full]}\ntrainer: {steps_scale: 0.25}\n")
     profile = OmegaConf.load(schema.CONF / "profile" / "cpu-long" / "photos.yaml")
