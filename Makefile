@@ -38,13 +38,13 @@ lint: $(INSTALLED) ## Style and types
 .PHONY: bench
 bench: $(PEERS) ## Time and memory beside two other Reformers and full attention, each with its target
 	@.venv-bench/bin/python pipelines/bench.py
-	@mkdir -p docs && cp data/benchmarks/side_by_side.png docs/bench.png
 
-RESULTS ?= data/report/results.md
+RESULTS ?= $(wildcard data/report/results.md data/benchmarks/side_by_side.md)
 
 .PHONY: results
-results: $(INSTALLED) ## Put a report's table into README.md (RESULTS=another/folder/report/results.md)
-	@python pipelines/readme.py "$(RESULTS)"
+results: $(INSTALLED) ## Put the tables of repro and bench into README.md (RESULTS=another/folder/report/results.md)
+	@python pipelines/readme.py $(RESULTS)
+	@! test -f data/benchmarks/side_by_side.png || cp data/benchmarks/side_by_side.png docs/bench.png
 
 .PHONY: picture
 picture: ## Take the report's picture for README.md (needs Chromium)
