@@ -19,7 +19,9 @@ def main(config: DictConfig) -> None:
     path = Path(config.root) / "benchmarks" / "side_by_side.json"
     content = run_side_by_side(Sizes(), path, command_line(__file__))
     table = markdown(content)
-    for_readme = f"<!-- results of make bench, by make results -->\n\n{table}\n<!-- end of the results of make bench -->\n"
+    for_readme = (
+        f"<!-- results of make bench, by make results -->\n\n{table}\n<!-- end of the results of make bench -->\n"
+    )
     path.with_suffix(".md").write_text(for_readme, encoding="utf-8")
     draw_figure(curve_figure(content), path.with_suffix(".png"))
     print(f"\n{table}\n{path}, {path.with_suffix('.md').name}, {path.with_suffix('.png').name}")
