@@ -21,6 +21,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Pydantic V1 style:DeprecationWar
 needs_extra = pytest.mark.skipif(not find_spec("wandb_workspaces"), reason="needs the extra workspace")
 LOGGED = {f"{split}/{score}" for split in ("train", "val") for score in COLUMNS[-2:]} | {
     *("train/loss", "train/tokens_per_second", "train/peak_memory_MB", "trainer/global_step"),
+    "test/evaluations",
     *(f"test/{attention}/accuracy" for attention in ("full", "lsh-8", "lsh-4", "lsh-2", "lsh-1")),
 }
 """Names that tests/training/test_tracking.py reads back."""
@@ -72,13 +73,15 @@ def test_every_panel_shows_names_that_are_logged_against_their_own_axis(monkeypa
 
     axes = logged_by_benchmarks(monkeypatch)
     shown = list(panels(json.loads(workspace("someone", "reformer")._to_model().model_dump_json(by_alias=True))))
-    assert len(shown) == 12
+    assert len(shown) == 13
     matched = set()
     for panel in shown:
         if regex := panel.get("metricRegex"):
             names = {name for name in axes if re.search(regex, name)}
             assert {axes[name] for name in names} == {panel["xAxis"]}, regex
             matched |= names
+        elif "panel2Config" in panel:
+            assert any(json.dumps(name) in json.dumps(panel) for name in LOGGED)  # the table
         else:
             assert set(panel["metrics"]) <= LOGGED
             assert panel.get("xAxis", "trainer/global_step") in LOGGED
@@ -104,7 +107,7 @@ def test_both_are_saved_where_one_is_logged_in(script: Script, environment: dict
     assert done.returncode == 0, done.stderr
     sent = dict(zip(server.asked, map(json.loads, filter(None, server.bodies)), strict=False))
     spec = json.loads(sent["upsertView"]["variables"]["spec"])
-    assert len(list(panels(spec))) == 7 * 3 + 1 + 2 + 4
+    assert len(list(panels(spec))) == 7 * 3 + 2 + 2 + 4
     assert '"separate-qk"' in sent["upsertView"]["variables"]["spec"]
     assert json.loads(sent["UpsertView2"]["variables"]["spec"])
 

@@ -28,8 +28,8 @@ FILES = ["curve.csv", "environment.json", "train.json", "weights.safetensors"]
 
 def records(folder: Path, kind: str) -> list[dict[str, Any]]:
     """All records of a kind that an offline run holds."""
-    executable = Path(sys.executable).with_name("wandb")
-    out = subprocess.run([executable, "leet", "inspect", "--json", folder], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", folder]
+    out = subprocess.run(command, capture_output=True, text=True, check=True)
     return [record[kind] for record in map(json.loads, out.stdout.splitlines()) if record["type"] == kind]
 
 
@@ -121,6 +121,22 @@ def test_a_chain_of_artifacts_leads_from_the_data_to_the_weights_to_their_evalua
     assert (same["digest"], same["name"], same["use_after_commit"]) == (data["digest"], "letters", True)
 
 
+def test_runs_that_differ_in_their_seed_only_share_what_they_are_grouped_by():
+    def grouped_by(seed: int, n_layers: int) -> dict[str, str]:
+        run = tiny_run("data")
+        run.seed, run.model.n_layers, run.name, run.evaluation.attention = (
+            seed,
+            n_layers,
+            f"a_seed-{seed}",
+            [f"lsh-{seed}"],
+        )
+        return tracking._variant(run.name, settings_of(run))
+
+    assert grouped_by(1, 2) == grouped_by(12, 2)
+    assert grouped_by(1, 2)["variant"] == grouped_by(1, 3)["variant"] == "a"
+    assert grouped_by(1, 2)["settings"] != grouped_by(1, 3)["settings"]
+
+
 def test_names_of_artifacts_are_allowed_and_differ():
     assert _allowed("wikipedia_lsh-4_reversible_seed-1") == "wikipedia_lsh-4_reversible_seed-1"
     names = ["a+b", "a-b", "a b", "x" * 200, "x" * 201]
@@ -164,12 +180,14 @@ def test_without_a_key_a_run_is_logged_offline_and_says_how_to_look_at_it(capfd)
     (folder,) = Path("wandb").glob("offline-run-*")
     out, err = capfd.readouterr()
     assert out.splitlines()[0] == (
-        f"wandb: offline -> {folder}; look with `wandb leet run`, upload with `wandb sync`, and this folder"
+        f"wandb: offline -> {folder} (give it to `wandb leet run` to look, to `wandb sync` to upload)"
     )
     assert err == ""
 
 
-@pytest.mark.parametrize("error", [wandb.errors.CommError, wandb.errors.AuthenticationError, wandb.errors.UsageError])
+@pytest.mark.parametrize(
+    "error", [wandb.errors.CommError, wandb.errors.AuthenticationError, wandb.errors.UsageError, ValueError]
+)
 def test_a_network_that_fails_at_the_start_does_not_cost_the_run(monkeypatch, capfd, error):
     begin = wandb.init
 

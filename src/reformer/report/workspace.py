@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import wandb_workspaces.reports.v2 as wr
 import wandb_workspaces.workspaces as ws
@@ -10,7 +11,10 @@ from wandb_workspaces import expr
 from reformer.report.results import IMAGES, TEXTS
 
 TITLE = "Claims of the Reformer paper"
+LINES = ("variant", "settings")
+"""What the runs of one line share: all but the seed."""
 MEMORY_AXES = {"seq_len": "length", "n_layers": "layers", "n_hashes": "hash rounds", "d_ff": "d_ff"}
+EVALUATIONS = "test/evaluations"
 CROSS = [f"test/{attention}/accuracy" for attention in ("full", "lsh-8", "lsh-4", "lsh-2", "lsh-1")]
 
 
@@ -47,19 +51,21 @@ def workspace(entity: str, project: str) -> ws.Workspace:
     """
     sections = [
         ws.Section("Learning", panels=_learning(), is_open=True),
-        ws.Section("Evaluated with other attention", panels=[_cross()], is_open=True),
+        ws.Section("Evaluated with other attention", panels=_cross(), is_open=True),
         ws.Section("Time and memory of a step", panels=[*_speed(), *_memory()], is_open=True),
         ws.Section("Speed and memory of the training", panels=_machine()),
     ]
-    settings = ws.RunsetSettings(groupby=[expr.Metric("JobType"), expr.Config("variant")])
+    settings = ws.RunsetSettings(groupby=[expr.Metric("JobType"), *map(expr.Config, LINES)])
     return ws.Workspace(entity=entity, project=project, name=TITLE, sections=sections, runset_settings=settings)
 
 
 def report(entity: str, project: str) -> wr.Report:
     """A section for each study, with its runs alone."""
 
-    def grid(filters: list[expr.FilterExpr], panels: list[wr.LinePlot | wr.BarPlot]) -> wr.PanelGrid:
-        runs = wr.Runset(entity=entity, project=project, filters=expr.And(*filters), groupby=["config.variant"])
+    def grid(filters: list[expr.FilterExpr], panels: list[Any]) -> wr.PanelGrid:
+        runs = wr.Runset(
+            entity=entity, project=project, filters=expr.And(*filters), groupby=[f"config.{key}" for key in LINES]
+        )
         return wr.PanelGrid(runsets=[runs], panels=panels)
 
     blocks: list[wr.H2 | wr.P | wr.PanelGrid] = [wr.P("Lines are means over seeds. The verdicts are in data/report.")]
@@ -68,7 +74,7 @@ def report(entity: str, project: str) -> wr.Report:
         chosen += [expr.Tags().notin(list(study.without))] if study.without else []
         blocks += [wr.H2(study.title), grid([*chosen, expr.Metric("JobType") == "train"], _learning())]
         if study.data == ("duplication",):
-            blocks.append(grid([*chosen, expr.Metric("JobType") == "evaluate"], [_cross()]))
+            blocks.append(grid([*chosen, expr.Metric("JobType") == "evaluate"], _cross()))
     benchmarks = [expr.Metric("JobType") == "benchmark"]
     blocks += [wr.H2("Time and memory against length (Figure 5, right)"), grid(benchmarks, _speed())]
     blocks += [wr.H2("Memory with each technique on and off (Tables 1 and 3)"), grid(benchmarks, _memory())]
@@ -91,8 +97,10 @@ def _by_step(metric: str, title: str) -> wr.LinePlot:
     return wr.LinePlot(title=title, x="trainer/global_step", y=[metric], title_x="step")
 
 
-def _cross() -> wr.BarPlot:
-    return wr.BarPlot(title="Test accuracy by the attention of the evaluation", metrics=CROSS)
+def _cross() -> list[wr.BarPlot | wr.WeavePanelSummaryTable]:
+    """Training attention x evaluation attention: W&B joins the tables of all evaluations into one."""
+    bars = wr.BarPlot(title="Test accuracy by the attention of the evaluation", metrics=CROSS)
+    return [bars, wr.WeavePanelSummaryTable(table_name=EVALUATIONS, layout=wr.Layout(w=16, h=10))]
 
 
 def _speed() -> list[wr.LinePlot]:

@@ -1,5 +1,7 @@
 """Logging to Weights & Biases, which never costs a run: without a key or a network it is offline."""
 
+import hashlib
+import json
 import os
 import re
 import secrets
@@ -14,7 +16,7 @@ import wandb
 
 from reformer.model.attention_name import attention_name
 from reformer.training.config import LoggerConfig, RunConfig
-from reformer.training.fingerprint import ORIGIN
+from reformer.training.fingerprint import ORIGIN, WITHOUT_EFFECT
 
 if TYPE_CHECKING:
     from pytorch_lightning.loggers import WandbLogger
@@ -89,7 +91,7 @@ def logged(
         group=config.group or group,
         job_type=job_type,
         tags=list(dict.fromkeys(tag for tag in (*tags, *config.tags) if tag)),
-        config=settings,
+        config=_variant(name, settings) | settings,
         dir=folder.parent if folder.name == "wandb" else folder,  # W&B makes a folder of that name in it
         settings=wandb.Settings(
             silent=True,
@@ -100,12 +102,12 @@ def logged(
     )
     try:
         run = begin(mode=_mode(config))
-    except (wandb.errors.CommError, wandb.errors.AuthenticationError, wandb.errors.UsageError) as error:
-        print(f"wandb: {str(error).splitlines()[0]}: this run is logged offline")
+    except Exception as error:
+        print(f"wandb: {_in_one_line(error)}: this run is logged offline")
         wandb.teardown()
         run = begin(mode="offline")
     if run.offline:
-        print(f"wandb: offline -> {_place(run)}; look with `wandb leet run`, upload with `wandb sync`, and this folder")
+        print(f"wandb: offline -> {_place(run)} (give it to `wandb leet run` to look, to `wandb sync` to upload)")
     status = 1
     try:
         yield run
@@ -123,18 +125,14 @@ def forgiven() -> Iterator[None]:
     except TimeoutError:
         print("wandb: the network did not take it all; upload it with `wandb sync`")
     except Exception as error:
-        print(f"wandb: {str(error).partition(chr(10))[0] or type(error).__name__}: not logged")
+        print(f"wandb: {_in_one_line(error)}: not logged")
 
 
 def settings_of(run: RunConfig) -> dict[str, Any]:
-    """What runs can be grouped by, and all settings but for where data was fetched from: an address may hold a password."""
+    """All settings, and the attention in a word; but not where data was fetched from: an address may hold a password."""
     settings = asdict(run)
     settings["data"] = {key: value for key, value in settings["data"].items() if key not in ORIGIN}
-    groups = {
-        "variant": run.name.rpartition("_seed-")[0] or run.name,  # what runs over several seeds share
-        "attention": attention_name(run.model.attention, run.model.n_hashes),
-    }
-    return groups | settings
+    return {"attention": attention_name(run.model.attention, run.model.n_hashes), **settings}
 
 
 def tags_of(run: RunConfig) -> list[str]:
@@ -150,6 +148,17 @@ def tags_of(run: RunConfig) -> list[str]:
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> wandb.Table:
     """A table to log, which a dashboard joins with those of the same name of other runs."""
     return wandb.Table(list(columns), [list(row) for row in rows])
+
+
+def _variant(name: str, settings: dict[str, Any]) -> dict[str, str]:
+    """What runs that differ in their seed only share: a name, and a hash that tells apart what other profiles call so too."""
+    kept = {key: value for key, value in settings.items() if key not in (*WITHOUT_EFFECT, "seed")}
+    digest = hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()
+    return {"variant": name.rpartition("_seed-")[0] or name, "settings": digest[:8]}
+
+
+def _in_one_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
 def _place(run: wandb.Run) -> Path:
