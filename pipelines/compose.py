@@ -49,13 +49,13 @@ def listed_runs(config: DictConfig) -> Iterator[tuple[DictConfig, RunConfig]]:
         SettingError: a list that makes no sense, or a value that no run can use.
     """
     given = list(HydraConfig.get().overrides.task)
-    require(len(config.seeds) > 0, "seeds", "a list of at least one, as [1]", [])
-    _refuse_twice("seeds", config.seeds)
     for kind, data, _ in _data_sets(config, given):
+        require(len(config.seeds[kind]) > 0, f"seeds.{kind}", "a list of at least one, as [1]", [])
+        _refuse_twice(f"seeds.{kind}", config.seeds[kind])
         _refuse_twice(f"runs.{kind}", config.runs[kind])
         for name in config.runs[kind]:
             spec = RunSpec.parse(f"{data}_{name}")
-            for seed in config.seeds:
+            for seed in config.seeds[kind]:
                 of_run = compose_usual([*given, *spec.overrides(), f"seed={seed}"])
                 run, listed = run_config(of_run), f"{data}_{name}_seed-{seed}"
                 run.name = run.name.replace(f"_profile-{config.profile}", "")  # where it is not the one of params.yaml

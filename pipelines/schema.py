@@ -37,6 +37,15 @@ class Runs:
 
 
 @dataclass
+class Seeds:
+    """Seeds that each run of a kind of data is repeated with."""
+
+    duplication: list[int] = field(default_factory=list)
+    text: list[int] = field(default_factory=list)
+    images: list[int] = field(default_factory=list)
+
+
+@dataclass
 class Plan:
     """What pipelines/plan.py assumes. Changes no run."""
 
@@ -57,7 +66,7 @@ class PipelineConfig(RunConfig):
     benchmark: BenchmarkConfig = MISSING
     profile: str = MISSING
     """Sizes of everything: a file of conf/profile/."""
-    seeds: list[int] = field(default_factory=list)
+    seeds: Seeds = field(default_factory=Seeds)
     text: str = MISSING
     """Data set of the studies of text."""
     images: str = MISSING

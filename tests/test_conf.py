@@ -28,6 +28,14 @@ DATA, PROFILES, EXPERIMENTS = (
 DATA_SETS = {"duplication": "duplication", "text": PARAMS.text, "images": PARAMS.images}
 LISTED = [f"{data}_{run}" for kind, data in DATA_SETS.items() for run in PARAMS.runs[kind]]
 FEW = """
+seeds:
+  duplication:
+  - 1
+  text:
+  - 1
+  - 2
+  images:
+  - 3
 runs:
   duplication:
   - lsh-2_reversible
@@ -36,7 +44,12 @@ runs:
   images:
   - lsh-16_reversible
 """
-FEW_NAMES = ["duplication_lsh-2_reversible", "wikipedia_lsh-4_ordinary", "photos_lsh-16_reversible"]
+FEW_NAMES = [
+    "duplication_lsh-2_reversible_seed-1",
+    "wikipedia_lsh-4_ordinary_seed-1",
+    "wikipedia_lsh-4_ordinary_seed-2",
+    "photos_lsh-16_reversible_seed-3",
+]
 
 
 def settled(*overrides: str) -> RunConfig:
@@ -65,7 +78,7 @@ def copy(tmp_path: Path) -> Path:
     for name in ("conf", "pipelines", "src"):
         shutil.copytree(PROJECT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     params = (PROJECT / "params.yaml").read_text()
-    (tmp_path / "params.yaml").write_text(params[: params.index("\nruns:")] + FEW)
+    (tmp_path / "params.yaml").write_text(params[: params.index("\nseeds:")] + FEW)
     return tmp_path
 
 
@@ -305,7 +318,7 @@ def test_compose_writes_the_same_bytes_and_changes_only_what_a_setting_touches(c
         }
 
     first = composed()
-    assert set(first) >= {f"{script}/{listed}_seed-1.yaml" for listed in FEW_NAMES for script in ("train", "evaluate")}
+    assert set(first) >= {f"{script}/{listed}.yaml" for listed in FEW_NAMES for script in ("train", "evaluate")}
     times = {path: path.stat().st_mtime_ns for path in copy.rglob("configs/*/*.yaml")}
     time.sleep(0.01)
     assert composed() == first
@@ -321,18 +334,16 @@ def test_compose_writes_the_same_bytes_and_changes_only_what_a_setting_touches(c
         file.write_text(before)
         return {name for name in first.keys() | after.keys() if first.get(name) != after.get(name)}
 
-    of_text = {
-        f"{stage}/{name}_seed-1.yaml" for stage in ("train", "evaluate") for name in FEW_NAMES if "wikipedia" in name
-    }
+    of_text = {f"{stage}/{name}.yaml" for stage in ("train", "evaluate") for name in FEW_NAMES if "wikipedia" in name}
     assert touched("conf/profile/cpu/wikipedia.yaml", "d_ff: ", "d_ff: 1") == of_text
-    of_copy = {f"evaluate/{name}_seed-1.yaml" for name in FEW_NAMES if "duplication" in name}
+    of_copy = {f"evaluate/{name}.yaml" for name in FEW_NAMES if "duplication" in name}
     assert touched("conf/evaluation/table_2.yaml", "lsh-8", "lsh-9") == of_copy
     assert touched("conf/logger/wandb.yaml", "project: reformer", "project: other") == set()
     assert touched("conf/data/wikipedia.yaml", "size: 1", "size: 2") == {
         "download/wikipedia.yaml",
         "prepare/wikipedia.yaml",
     }
-    new = {f"{stage}/photos_lsh-32_reversible_seed-1.yaml" for stage in ("train", "evaluate")}
+    new = {f"{stage}/photos_lsh-32_reversible_seed-3.yaml" for stage in ("train", "evaluate")}
     assert touched("params.yaml", "  - lsh-16_reversible", "  - lsh-16_reversible\n  - lsh-32_reversible") == new
 
 
@@ -342,13 +353,13 @@ def test_compose_takes_another_profile_on_its_command_line_and_names_the_runs_as
     done = script("compose", "profile=paper", project=copy)
     assert (done.returncode, done.stderr) == (0, "")
     runs = list(copy.glob("data/configs/train/*.yaml"))
-    assert {path.stem for path in runs} == {f"{name}_seed-1" for name in FEW_NAMES}
+    assert {path.stem for path in runs} == set(FEW_NAMES)
     assert all(f"name: {path.stem}\n" in path.read_text() for path in runs)
 
 
 def test_a_resolved_run_is_started_from_its_file_and_can_be_changed(copy: Path, script: Script) -> None:
     assert script("compose", project=copy).returncode == 0
-    name = f"{FEW_NAMES[0]}_seed-1"
+    name = FEW_NAMES[0]
     of_file = ["--config-dir=data/configs/train", f"--config-name={name}"]
     shown = script("train", *of_file, "optimizer.lr=0.125", "--cfg=job", project=copy)
     assert "lr: 0.125" in shown.stdout
@@ -369,12 +380,13 @@ def test_a_resolved_run_is_started_from_its_file_and_can_be_changed(copy: Path, 
         ("text: wikipedia", "text: photos", "error: text must be a data set of text, got 'photos'"),
         ("profile: cpu", "profile: gpu", "error: profile=gpu is no choice: profile must be one of cpu, "),
         (
-            "\n  duplication:",
-            "\n  duplicaton:",
+            "runs:\n  duplication:",
+            "runs:\n  duplicaton:",
             "error: params.yaml: there is no setting runs.duplicaton, did you mean dupl",
         ),
-        ("seeds:\n- 1", "seeds: []", "error: seeds must be a list of at least one, as [1], got []"),
-        ("seeds:\n- 1", "seeds: [3, 1, 3]", "error: seeds: 3 is listed 2 times, leave one of them"),
+        ("  text:\n  - 1\n  - 2", "  text: []", "error: seeds.text must be a list of at least one, as [1], got []"),
+        ("  - 1\n  - 2", "  - 2\n  - 1\n  - 2", "error: seeds.text: 2 is listed 2 times, leave one of them"),
+        ("  - 1\n  - 2", "  - one", "error: params.yaml: seeds.text[0]: Value 'one' of type "),
         (
             "  - lsh-4_ordinary",
             "  - lsh-4_ordinary\n  - lsh-2_ordinary\n  - lsh-4_ordinary",

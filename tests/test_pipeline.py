@@ -40,7 +40,7 @@ PARAMS = {
     "text": "wikipedia",
     "images": "photos",
     "trainer": {"steps_scale": 1.0},
-    "seeds": [1],
+    "seeds": {"duplication": [1], "text": [1], "images": [1]},
     "runs": {
         "duplication": ["lsh-2_reversible"],
         "text": ["lsh-2_reversible", "lsh-2_ordinary"],

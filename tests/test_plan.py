@@ -22,13 +22,14 @@ def number(text: str) -> float:
 
 def test_the_plan_of_the_paper_s_size_has_a_line_for_each_run_and_sums_them_up(script: Script, tmp_path: Path) -> None:
     rates = ("plan.teraflops=2", "plan.price_per_hour=0.5")
-    done = script("plan", *AT_PAPER_SIZE, *rates, "seeds=[1,2]", f"root={tmp_path}")
+    done = script("plan", *AT_PAPER_SIZE, *rates, "seeds.text=[1,2]", f"root={tmp_path}")
     assert (done.returncode, done.stderr) == (0, "")
     head, _, *lines = [line for line in done.stdout.splitlines() if line.startswith("|")]
     assert cells(head)[-3:] == ["devices", "device-hours", "price"]
     *runs, total = [dict(zip(cells(head), cells(line), strict=True)) for line in lines]
     data = {"duplication": "duplication", "text": "enwik8", "images": "imagenet64"}
-    listed = [f"{data[kind]}_{run}_seed-{n}" for kind in data for run in PARAMS.runs[kind] for n in (1, 2)]
+    seeds = {**PARAMS.seeds, "text": [1, 2]}
+    listed = [f"{data[kind]}_{run}_seed-{n}" for kind in data for run in PARAMS.runs[kind] for n in seeds[kind]]
     assert [run["run"] for run in runs] == listed
     text = next(run for run in runs if run["run"] == "enwik8_lsh-4_reversible_seed-1")
     assert (text["tokens a step"], text["steps"], text["tokens"]) == ("524,288", "60,000", "31,457,280,000")

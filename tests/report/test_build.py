@@ -15,7 +15,7 @@ SHOWN = {"duplication", "reversible_text", "hash_rounds", "speed_by_length", "me
 
 
 def build(root, runs=RUNS, seeds=(1, 2)):
-    build_report(root, "cpu", runs, list(seeds))
+    build_report(root, "cpu", dict.fromkeys(runs, tuple(seeds)))
     return root / "report"
 
 
@@ -77,7 +77,7 @@ def test_every_study_is_drawn_where_its_runs_are_there(tmp_path):
 
 
 def test_every_axis_has_a_label_and_every_line_a_name(tmp_path):
-    results = Results(write_results(tmp_path, ALL_RUNS), "cpu", ALL_RUNS, [1])
+    results = Results(write_results(tmp_path, ALL_RUNS), "cpu", dict.fromkeys(ALL_RUNS, (1,)))
     for study in STUDIES:
         for panel in study.panels(results):
             assert panel.x.label, study.id

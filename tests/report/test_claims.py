@@ -100,7 +100,7 @@ def as_published(tmp_path_factory):
 
 
 def verdicts(root, runs=ALL_RUNS):
-    results = Results(root, "cpu", runs, [1])
+    results = Results(root, "cpu", dict.fromkeys(runs, (1,)))
     return {claim.id: judge(claim, results).verdict for claim in CLAIMS}
 
 
@@ -125,7 +125,7 @@ def test_a_missing_run_leaves_only_its_own_claims_untested(as_published, tmp_pat
 def test_a_missing_benchmark_leaves_only_its_own_claims_untested(as_published, tmp_path):
     root = shutil.copytree(as_published, tmp_path / "missing")
     (root / "benchmarks" / "memory.json").unlink()
-    results = Results(root, "cpu", ALL_RUNS, [1])
+    results = Results(root, "cpu", dict.fromkeys(ALL_RUNS, (1,)))
     untested = {c.id: judge(c, results).reason for c in CLAIMS if judge(c, results).verdict == NOT_TESTED}
     of_memory = [claim.id for claim in CLAIMS if claim.study == "memory"]
     assert untested == dict.fromkeys(of_memory, "benchmarks/memory.json is missing")

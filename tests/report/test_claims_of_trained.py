@@ -43,7 +43,7 @@ def verdict_on_copying(root: str) -> str:
     train(run, "a command")
     evaluate(run)
     claim = next(claim for claim in CLAIMS if claim.id == "copy_full")
-    return judge(claim, Results(Path(root), "tiny", [NAME], [1])).verdict
+    return judge(claim, Results(Path(root), "tiny", {NAME: [1]})).verdict
 
 
 def test_copying_with_full_attention_is_reproduced_and_with_logits_scaled_by_an_eighth_it_is_not(monkeypatch):

@@ -1,11 +1,11 @@
-from math import inf, isclose, sqrt
+from math import inf, isclose
 
 import pytest
 from fake_results import ALL, ALL_RUNS, NONE_UNFUSED, STORED, WHOLE, write_memory, write_run, write_speed
 
 from reformer.evaluation import techniques
 from reformer.report import measures, memory
-from reformer.report.claim import NOT_REPRODUCED, REPRODUCED, judge
+from reformer.report.claim import NOT_REPRODUCED, NOT_TESTED, REPRODUCED, judge
 from reformer.report.claims import CLAIMS
 from reformer.report.results import TEXTS, NotTested, Results
 
@@ -13,7 +13,7 @@ PAIR = ["wikipedia_lsh-2_reversible", "wikipedia_lsh-2_ordinary"]
 
 
 def bare(root, seeds=(1,)):
-    return Results(root, "cpu", ALL_RUNS, list(seeds))
+    return Results(root, "cpu", dict.fromkeys(ALL_RUNS, tuple(seeds)))
 
 
 def parity(root, reversible, ordinary):
@@ -21,28 +21,48 @@ def parity(root, reversible, ordinary):
     for name, scores in zip(PAIR, (reversible, ordinary), strict=True):
         for seed, bits in zip(seeds, scores, strict=True):
             write_run(root, name, seed, bits=bits)
-    return measures.reversible_parity(Results(root, "cpu", PAIR, list(seeds)), TEXTS)
+    return measures.twin_difference(Results(root, "cpu", dict.fromkeys(PAIR, seeds)), TEXTS, "reversible")
 
 
-def test_parity_with_one_seed_is_held_against_a_fixed_limit(tmp_path):
-    measured = parity(tmp_path, [2.5], [2.53])
-    assert isclose(measured.mean, -0.03)
-    assert measured.limit == measures.ONE_SEED_PARITY_LIMIT
-
-
-def test_parity_with_seeds_is_held_against_two_standard_errors_of_their_spread(tmp_path):
-    measured = parity(tmp_path, [2.50, 2.52, 2.54], [2.51, 2.52, 2.53])
-    assert isclose(measured.limit, 2 * sqrt((0.02**2 + 0.01**2) / 3))
-
-
-@pytest.mark.parametrize(("spread", "verdict"), [(0.004, NOT_REPRODUCED), (0.03, REPRODUCED)])
-def test_a_difference_is_parity_only_where_other_seeds_alone_make_as_much(tmp_path, spread, verdict):
-    ordinary = [2.5 - spread, 2.5, 2.5 + spread]
-    parity(tmp_path, [bits + 0.02 for bits in ordinary], ordinary)
+def judged(root, reversible, ordinary):
+    parity(root, reversible, ordinary)
     claim = next(claim for claim in CLAIMS if claim.id == "reversible_text")
-    judgement = judge(claim, Results(tmp_path, "cpu", PAIR, [1, 2, 3]))
-    assert judgement.ours == "+0.0200 ± 0.0000 bits/dim"
+    return judge(claim, Results(root, "cpu", dict.fromkeys(PAIR, range(1, len(reversible) + 1))))
+
+
+@pytest.mark.parametrize(
+    ("difference", "verdict"), [(-0.019, REPRODUCED), (0.019, REPRODUCED), (-0.03, NOT_REPRODUCED)]
+)
+def test_parity_with_one_seed_is_the_difference_alone(tmp_path, difference, verdict):
+    judgement = judged(tmp_path, [2.5 + difference], [2.5])
+    assert (judgement.verdict, judgement.basis) == (verdict, "one seed")
+
+
+def test_parity_pairs_the_seeds_so_that_what_both_networks_share_is_no_spread(tmp_path):
+    judgement = judged(tmp_path, [2.51, 2.91, 2.21], [2.50, 2.90, 2.20])
+    assert judgement.ours == "+0.0100 ± 0.0000 bits/dim"
+    assert judgement.verdict == REPRODUCED
+
+
+@pytest.mark.parametrize(
+    ("differences", "interval", "verdict"),
+    [
+        ((0.004, 0.010, 0.016), "−0.0001 to +0.0201", NOT_TESTED),
+        ((0.005, 0.010, 0.015), "+0.0016 to +0.0184", REPRODUCED),
+        ((-0.004, -0.01, -0.016), "−0.0201 to +0.0001", NOT_TESTED),
+        ((0.021, 0.022, 0.023), "+0.0203 to +0.0237", NOT_REPRODUCED),
+        ((0.05, -0.01, 0.03), "−0.0282 to +0.0748", NOT_REPRODUCED),
+        ((0.001, -0.001), "−0.0063 to +0.0063", REPRODUCED),
+    ],
+)
+def test_parity_with_seeds_wants_the_whole_interval_and_calls_a_wide_one_untested(
+    tmp_path, differences, interval, verdict
+):
+    judgement = judged(tmp_path, [2.5 + difference for difference in differences], [2.5] * len(differences))
     assert judgement.verdict == verdict
+    reason = ": too few seeds to tell" if verdict == NOT_TESTED else ""
+    assert judgement.basis == f"{len(differences)} seeds, 90 % interval {interval}{reason}"
+    assert "bits/dim" in judgement.ours
 
 
 def test_networks_that_learned_nothing_are_not_compared_but_one_that_fails_beside_another_is(tmp_path):
@@ -51,9 +71,17 @@ def test_networks_that_learned_nothing_are_not_compared_but_one_that_fails_besid
     assert isclose(parity(tmp_path, [8.5], [2.5]).mean, 6.0)
 
 
-@pytest.mark.parametrize(("step", "limit"), [(1e-6, 0.005), (0.3, 0.05)])
-def test_no_spread_between_seeds_makes_parity_hopeless_or_free(tmp_path, step, limit):
-    assert parity(tmp_path, [2.5, 2.5 + step], [2.5, 2.5 + step]).limit == limit
+def test_switching_lsh_off_costs_each_network_by_its_own_seeds(tmp_path):
+    runs = {"wikipedia_lsh-2_reversible": [1, 2], "photos_lsh-4_reversible": [1]}
+    for seed, off in ((1, 0.5), (2, 0.75)):
+        write_run(tmp_path, "wikipedia_lsh-2_reversible", seed, bits=2.5, off=off)
+    write_run(tmp_path, "photos_lsh-4_reversible", 1, bits=5.0, off=2.0)
+    results = Results(tmp_path, "cpu", runs)
+    assert measures.cost_of_lsh_off(results).values == (0.5, 0.75)
+    write_run(tmp_path, "photos_lsh-4_reversible", 1, bits=5.0, off=0.25)
+    assert measures.cost_of_lsh_off(Results(tmp_path, "cpu", runs)).values == (0.25,)
+    write_run(tmp_path, "photos_lsh-4_reversible", 1, bits=8.5, off=0.25)
+    assert measures.cost_of_lsh_off(Results(tmp_path, "cpu", runs)).values == (0.5, 0.75)
 
 
 def test_the_crossing_of_two_power_laws_is_found_between_the_lengths(tmp_path):
@@ -127,7 +155,7 @@ def test_fewer_rounds_than_eight_stand_in_for_them_and_say_so(tmp_path):
     names = ["photos_full_reversible", "photos_lsh-1_reversible", "photos_lsh-4_reversible"]
     for name, bits in zip(names, (5.0, 5.5, 5.1), strict=True):
         write_run(tmp_path, name, 1, bits=bits)
-    measured = measures.most_rounds_against_full(Results(tmp_path, "cpu", names, [1]))
+    measured = measures.most_rounds_against_full(Results(tmp_path, "cpu", dict.fromkeys(names, (1,))))
     assert isclose(measured.mean, 0.02)
     assert measured.source == "with 4 rounds, the most trained"
 
@@ -136,5 +164,5 @@ def test_the_depths_are_sorted_with_the_usual_one_among_them(tmp_path):
     names = ["wikipedia_lsh-2_reversible_layers-6", "wikipedia_lsh-2_reversible_layers-1", "wikipedia_lsh-2_reversible"]
     for name in [*names, "wikipedia_full_reversible"]:
         write_run(tmp_path, name, 1)
-    groups = measures.by_depth(Results(tmp_path, "cpu", [*names, "wikipedia_full_reversible"], [1]))
+    groups = measures.by_depth(Results(tmp_path, "cpu", dict.fromkeys([*names, "wikipedia_full_reversible"], (1,))))
     assert [group.first().train["n_layers"] for group in groups] == [1, 3, 6]

@@ -7,8 +7,8 @@ import pytest
 from fake_results import ALL_RUNS, ENVIRONMENT, write_results
 from project import PROJECT
 
-from reformer.report import measures, tables
-from reformer.report.build import build_report
+from reformer.report import measures, summary, tables
+from reformer.report.build import build_report, claims_as_json
 from reformer.report.claims import CLAIMS
 from reformer.report.results import Results
 
@@ -16,7 +16,7 @@ from reformer.report.results import Results
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     root = write_results(tmp_path_factory.mktemp("results"), ALL_RUNS, seeds=(1, 2, 3))
-    build_report(root, "cpu-long", ALL_RUNS, [1, 2, 3])
+    build_report(root, "cpu-long", dict.fromkeys(ALL_RUNS, (1, 2, 3)))
     return root / "report"
 
 
@@ -54,7 +54,7 @@ def test_with_several_seeds_every_trained_number_has_its_spread(report):
 
 
 def test_with_several_seeds_every_score_in_the_tables_of_the_page_has_its_spread(report):
-    results = Results(report.parent, "cpu-long", ALL_RUNS, [1, 2, 3])
+    results = Results(report.parent, "cpu-long", dict.fromkeys(ALL_RUNS, (1, 2, 3)))
     groups = results.select("photos")
     assert all("±" in cell.text for row in tables.scores(groups).rows for cell in row[3:5])
     assert all(
@@ -66,14 +66,35 @@ def test_with_several_seeds_every_score_in_the_tables_of_the_page_has_its_spread
 def test_the_sentence_above_it_names_profile_seeds_commit_device_and_counts(report):
     sentence = (report / "results.md").read_text().splitlines()[2]
     n = json.loads((report / "claims.json").read_text())["counts"]
-    for part in ("`cpu-long`", "3 seeds", ENVIRONMENT["commit"][:10], f"{ENVIRONMENT['device']}, 2 threads"):
+    for part in (
+        "`cpu-long`",
+        "seeds 1, 2, 3 (mean ± standard deviation)",
+        ENVIRONMENT["commit"][:10],
+        f"{ENVIRONMENT['device']}, 2 threads",
+    ):
         assert part in sentence
     assert f"**{n['reproduced']} claims reproduced, {n['not reproduced']} not, " in sentence
     assert "min " in sentence  # the time of it all
 
 
+@pytest.mark.parametrize(
+    ("of_text", "of_images", "said"),
+    [
+        ([1], [1], "one seed"),
+        ([1, 2], [1, 2], "one seed on duplication, seeds 1, 2 on text and images (mean ± standard deviation)"),
+        ([3, 7, 1], [2], "one seed on duplication and images, seeds 3, 7, 1 on text (mean ± standard deviation)"),
+        ([1, 2, 3], [1], "one seed on duplication and images, seeds 1, 2, 3 on text (mean ± standard deviation)"),
+    ],
+)
+def test_seeds_are_told_by_study_where_some_have_more_than_others(tmp_path, of_text, of_images, said):
+    seeds = {"duplication": [1], "wikipedia": of_text, "photos": of_images}
+    results = Results(tmp_path, "cpu", {name: seeds[name.split("_")[0]] for name in ALL_RUNS})
+    assert summary.provenance(results, None) == said
+    assert claims_as_json(results, [])["seeds"] == {"duplication": [1], "text": of_text, "images": of_images}
+
+
 def test_without_any_results_there_is_a_table_all_the_same(tmp_path):
-    build_report(tmp_path, "cpu", ALL_RUNS, [1])
+    build_report(tmp_path, "cpu", dict.fromkeys(ALL_RUNS, (1,)))
     text = (tmp_path / "report" / "results.md").read_text()
     assert "one seed: **0 claims reproduced, 0 not, " in text
     assert {row[3] for row in rows(text)[2:]} == {"not tested"}
@@ -98,6 +119,6 @@ def test_a_readme_without_a_place_for_the_profile_stays_as_it_is(report, readme)
 
 @pytest.mark.parametrize("profile", ["cpu", "cpu-long"])
 def test_the_readme_has_a_place_for_the_profiles_that_run_here(profile, tmp_path, readme):
-    build_report(tmp_path, profile, [], [1])
+    build_report(tmp_path, profile, {})
     table = (tmp_path / "report" / "results.md").read_text()
     assert table in readme.put(table, (PROJECT / "README.md").read_text())

@@ -1,6 +1,7 @@
 """Writes the report: a page, the claims as JSON and Markdown, a few headline numbers, and the figures as PNG."""
 
 import json
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from math import isfinite
 from pathlib import Path
@@ -16,19 +17,18 @@ from reformer.report.source import source_of_all
 from reformer.report.summary import summary
 
 
-def build_report(root: Path, profile: str, runs: list[str], seeds: list[int]) -> None:
+def build_report(root: Path, profile: str, runs: Mapping[str, Sequence[int]]) -> None:
     """Judges every claim and writes `report/` under the root.
 
     Args:
         root: folder with `runs/` and `benchmarks/`; what is missing there makes its claims "not tested at this size".
         profile: name of the profile that was run.
-        runs: names of its runs, without seeds.
-        seeds: seeds of each run.
+        runs: seeds of each of its runs, by the run's name without a seed.
 
     Raises:
         SettingError: a run is not named as runs are.
     """
-    results = Results(root, profile, runs, seeds)
+    results = Results(root, profile, runs)
     judgements = [judge(claim, results) for claim in CLAIMS]
     folder = root / "report"
     folder.mkdir(parents=True, exist_ok=True)
@@ -62,7 +62,7 @@ def claims_as_json(results: Results, judgements: list[Judgement]) -> dict[str, A
                 "paper": j.claim.paper,
                 "where": j.claim.where,
                 "criterion": j.criterion,
-                "limit": j.limit,
+                "limit": j.claim.limit,
                 "measured": j.ours,
                 "basis": j.basis,
                 "values": [value if isfinite(value) else None for value in j.measured.values] if j.measured else [],

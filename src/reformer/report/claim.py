@@ -26,7 +26,7 @@ class Claim:
         unit: of the number.
         at_least: least mean over the seeds that reproduces the claim.
         at_most: greatest such mean.
-        within: greatest size of such a mean, its sign aside.
+        within: greatest size of such a mean, its sign aside, and of all of its interval where there are several seeds.
         metric: name under which `dvc metrics show` lists the number; none for most.
         headline: whether the number is one of the few that sum up the report.
     """
@@ -44,6 +44,11 @@ class Claim:
     within: float | None = None
     metric: str = ""
     headline: bool = False
+
+    @property
+    def limit(self) -> float:
+        """The one limit that is given."""
+        return next(limit for limit in (self.at_least, self.at_most, self.within) if limit is not None)
 
 
 @dataclass(frozen=True)
@@ -83,20 +88,12 @@ class Judgement:
     verdict: str
     measured: Measured | None = None
     reason: str = ""
-    """Why it was not tested."""
-
-    @property
-    def limit(self) -> float:
-        """The limit that the measurement was held against."""
-        claim = self.claim
-        if self.measured is not None and self.measured.limit is not None:
-            return self.measured.limit
-        return next(limit for limit in (claim.at_least, claim.at_most, claim.within) if limit is not None)
+    """Why it was not tested, or not with the number that there is."""
 
     @property
     def criterion(self) -> str:
         """The criterion in words."""
-        return self.claim.criterion.format(limit=self.claim.unit.text(self.limit).lstrip("+−"))
+        return self.claim.criterion.format(limit=self.claim.unit.text(self.claim.limit).lstrip("+−"))
 
     @property
     def ours(self) -> str:
@@ -105,23 +102,33 @@ class Judgement:
 
     @property
     def basis(self) -> str:
-        """What the measured value rests on, or why there is none."""
-        return self.reason if self.measured is None else self.measured.basis(self.claim.unit)
+        """What the measured value rests on, or why there is none or none that decides."""
+        if self.measured is None:
+            return self.reason
+        parts = [self.measured.basis(self.claim.unit)]
+        if self.claim.within is not None and self.measured.spread is not None:
+            least, greatest = map(self.claim.unit.number, self.measured.interval)
+            parts.append(f"90 % interval {least} to {greatest}")
+        return ", ".join(parts) + (f": {self.reason}" if self.reason else "")
 
 
 def judge(claim: Claim, results: Results) -> Judgement:
-    """Measures a claim and holds the mean over the seeds against its limit."""
+    """Measures a claim and holds the mean over the seeds against its limit.
+
+    That a difference is small is shown only if all that the seeds' spread leaves possible is small.
+    """
     try:
         measured = claim.measure(results)
     except NotTested as missing:
         return Judgement(claim, NOT_TESTED, reason=str(missing))
-    limit = Judgement(claim, "", measured).limit
     if claim.at_least is not None:
-        holds = measured.mean >= limit
+        holds = measured.mean >= claim.at_least
     elif claim.at_most is not None:
-        holds = measured.mean <= limit
+        holds = measured.mean <= claim.at_most
     else:
-        holds = abs(measured.mean) <= limit
+        holds = abs(measured.mean) <= claim.limit
+        if holds and max(map(abs, measured.interval)) > claim.limit:
+            return Judgement(claim, NOT_TESTED, measured, "too few seeds to tell")
     return Judgement(claim, REPRODUCED if holds else NOT_REPRODUCED, measured)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import isinf
+from math import isinf, sqrt
 from statistics import fmean, stdev
 
 from reformer.report.results import NotTested, Run, RunGroup
@@ -39,6 +39,8 @@ MORE_BITS = Unit(" bits/dim", 3, signed=True)
 FINE_BITS = Unit(" bits/dim", 4, signed=True)
 TIMES = Unit("", 2, prefix="×")
 TOKENS = Unit(" tokens", 0)
+T_90 = (6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895, 1.860, 1.833)
+"""Student's t that leaves out 5 % on either side, by degrees of freedom, from 1. More take the last, which is safe."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,6 @@ class Measured:
         values: one for each seed, or the one value of a benchmark.
         low: least value that a benchmark's repeated timings allow.
         high: greatest such value.
-        limit: the criterion's limit where the measurement itself sets it (spread between seeds).
         source: what the values are, where they are not from seeds.
         n_wanted: seeds that were asked for.
     """
@@ -57,7 +58,6 @@ class Measured:
     values: tuple[float, ...]
     low: float | None = None
     high: float | None = None
-    limit: float | None = None
     source: str = ""
     n_wanted: int = 0
 
@@ -70,6 +70,15 @@ class Measured:
     def spread(self) -> float | None:
         """Standard deviation between seeds; None for one seed."""
         return stdev(self.values) if len(self.values) > 1 else None
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Where the mean over all seeds there could be lies: Student's t, 90 %. The value itself for one seed."""
+        n = len(self.values)
+        if n == 1:
+            return self.mean, self.mean
+        reach = T_90[min(n - 1, len(T_90)) - 1] * stdev(self.values) / sqrt(n)
+        return self.mean - reach, self.mean + reach
 
     def text(self, unit: Unit) -> str:
         """The value and its spread."""

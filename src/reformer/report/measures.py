@@ -4,15 +4,15 @@ Each raises `NotTested` where the profile or a missing file leaves it without a 
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from itertools import pairwise
-from math import inf, log2, sqrt
-from statistics import stdev
+from math import inf, log2
 
 from reformer.report.measured import Measured, over_seeds
 from reformer.report.results import IMAGES, TEXTS, NotTested, Results, Run, RunGroup
 
-LEAST_PARITY_LIMIT, ONE_SEED_PARITY_LIMIT, LARGEST_PARITY_LIMIT = 0.005, 0.02, 0.05
-"""Bits/dim: what no spread between seeds narrows, what stands for it with one seed, and what no spread widens."""
+PARITY_LIMIT = 0.02
+"""Bits/dim within which two networks count as equally good."""
 UNIFORM = 8.0
 """Bits/dim of a model that knows nothing of bytes. To compare networks that have not learned more would say nothing."""
 
@@ -69,29 +69,9 @@ def worst_doubling(results: Results) -> Measured:
     return over_seeds(lsh_trained(results, "duplication"), lambda *runs: min(map(worst, runs)))
 
 
-def reversible_parity(results: Results, data: tuple[str, ...]) -> Measured:
-    """Bits/dim of the reversible network less those of its ordinary twin, with the limit that the seeds' spread sets.
-
-    The limit is two standard errors of a difference between two means, from the spread between seeds: what a change of
-    seeds alone would do. It is never under 0.005 nor over 0.05 bits/dim, and 0.02 with one seed.
-    """
-    reversible, ordinary = results.twins(results.data(data), "reversible")
-    pairs = [reversible, ordinary]
-    measured = over_seeds(pairs, difference)
-    n = len(measured.values)
-    if n == 1:
-        limit = ONE_SEED_PARITY_LIMIT
-    else:
-        spreads = [stdev(over_seeds(pairs, lambda *runs, i=i: runs[i].score("trained")).values) for i in (0, 1)]
-        noise = 2 * sqrt(sum(spread**2 for spread in spreads) / n)
-        limit = min(max(noise, LEAST_PARITY_LIMIT), LARGEST_PARITY_LIMIT)
-    return Measured(measured.values, limit=limit, n_wanted=measured.n_wanted)
-
-
-def shared_qk_cost(results: Results, data: tuple[str, ...]) -> Measured:
-    """Bits/dim with shared queries and keys less those with separate ones."""
-    pair = results.twins(results.data(data), "shared_qk")
-    return over_seeds(pair, difference)
+def twin_difference(results: Results, data: tuple[str, ...], attribute: str) -> Measured:
+    """Bits/dim of the networks that have the attribute less those of their twins without it, paired by seed."""
+    return over_seeds(results.twins(results.data(data), attribute), difference)
 
 
 def most_rounds_against_full(results: Results) -> Measured:
@@ -153,13 +133,16 @@ def with_lsh_off(results: Results) -> list[RunGroup]:
 def cost_of_lsh_off(results: Results) -> Measured:
     """Least rise in bits/dim when the LSH layers are switched off, of networks that are better than guessing."""
 
-    def least_cost(*runs: Run) -> float:
-        costs = [run.score("off") - run.score("trained") for run in runs if run.score("trained") < UNIFORM]
-        if not costs:
-            raise NotTested(f"no network with LSH layers beats a uniform guess, {UNIFORM:g} bits/dim")
-        return min(costs)
+    def cost(run: Run) -> float:
+        return run.score("off") - scores(run)[0]
 
-    return over_seeds(with_lsh_off(results), least_cost)
+    costs = []
+    for group in with_lsh_off(results):  # one by one: not all need have the same seeds
+        with suppress(NotTested):
+            costs.append(over_seeds([group], cost))
+    if not costs:
+        raise NotTested(f"no network with LSH layers beats a uniform guess, {UNIFORM:g} bits/dim")
+    return min(costs, key=lambda measured: measured.mean)
 
 
 Points = dict[str, dict[int, dict[str, float]]]

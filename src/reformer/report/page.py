@@ -14,7 +14,7 @@ from reformer.report.claim import NOT_REPRODUCED, NOT_TESTED, REPRODUCED, Judgem
 from reformer.report.figures import draw_figure
 from reformer.report.results import NotTested, Results
 from reformer.report.source import Source, environments_of, source_of
-from reformer.report.summary import provenance
+from reformer.report.summary import has_spread, provenance, seeds_in_words
 from reformer.report.tables import Table
 
 MARKS = {REPRODUCED: "✓", NOT_REPRODUCED: "✗", NOT_TESTED: "–"}
@@ -68,7 +68,8 @@ def render_page(results: Results, judgements: list[Judgement], sections: list[Se
     files = {name: Markup(environment.loader.get_source(environment, name)[0]) for name in ("report.css", "report.js")}  # type: ignore[union-attr]
     return environment.get_template("report.html").render(
         profile=results.profile,
-        seeds=results.seeds,
+        seeds=seeds_in_words(results),
+        has_spread=has_spread(results),
         provenance=provenance(results, source),
         judgements=sorted(judgements, key=lambda judgement: judgement.verdict == NOT_TESTED),
         sections=sorted(sections, key=lambda section: bool(section.missing)),

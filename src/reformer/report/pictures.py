@@ -79,10 +79,9 @@ def learning_curves(
 def reversible(results: Results, data: tuple[str, ...]) -> list[Panel]:
     """The two curves, and beside them their difference with the limits that the claim sets it."""
     panels = _pair(results.twins(results.data(data), "reversible"), ["reversible", "ordinary"])
-    limit = measures.reversible_parity(results, data).limit or 0.0
     for panel in panels[1:]:
-        ends = (panel.x.low, panel.x.high)
-        panel.series.extend(Series("limits", "sky", line((x, [y]) for x in ends), dashed=True) for y in (limit, -limit))
+        ends, limits = (panel.x.low, panel.x.high), (measures.PARITY_LIMIT, -measures.PARITY_LIMIT)
+        panel.series.extend(Series("limits", "sky", line((x, [y]) for x in ends), dashed=True) for y in limits)
         panels[1] = replace(panel, y=linear_axis("bits/dim", _heights(panel.series)))
     return panels
 

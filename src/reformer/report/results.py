@@ -5,7 +5,7 @@ Nothing here fails on a missing file: whoever asks for a number that is not ther
 
 import csv
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -89,25 +89,26 @@ class Results:
     Attributes:
         root: folder with `runs/` and `benchmarks/`.
         profile: name of the profile that was run.
-        names: names of the runs, without their seeds.
-        seeds: seeds of each run.
+        runs: seeds of each run, by its name without a seed.
     """
 
     root: Path
     profile: str
-    names: list[str]
-    seeds: list[int]
+    runs: Mapping[str, Sequence[int]]
     groups: list[RunGroup] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.groups = [self._group(name) for name in self.names]
+        self.groups = [self._group(name, seeds) for name, seeds in self.runs.items()]
 
-    def _group(self, name: str) -> RunGroup:
+    def _group(self, name: str, seeds: Sequence[int]) -> RunGroup:
         spec = RunSpec.parse(name)
         folder = self.root / "runs"
-        return RunGroup(
-            name, spec, {seed: Run(name, spec, seed, folder / f"{name}_seed-{seed}") for seed in self.seeds}
-        )
+        return RunGroup(name, spec, {seed: Run(name, spec, seed, folder / f"{name}_seed-{seed}") for seed in seeds})
+
+    @property
+    def seeds(self) -> dict[str, list[int]]:
+        """Seeds of the runs by their kind of data: duplication, text, images."""
+        return {_kind(group.spec.data): list(group.runs) for group in self.groups}
 
     def data(self, names: Iterable[str]) -> str:
         """The first of the data sets that the profile trains on, or the last one where it has none of them."""
@@ -153,6 +154,10 @@ def read_json(path: Path) -> dict[str, Any]:
         raise NotTested(f"{_place(path)} is missing") from None
     except json.JSONDecodeError:
         raise NotTested(f"{_place(path)} is not readable") from None
+
+
+def _kind(data: str) -> str:
+    return "text" if data in TEXTS else "images" if data in IMAGES else data
 
 
 def _place(path: Path) -> str:

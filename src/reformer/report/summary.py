@@ -38,8 +38,26 @@ def summary(results: Results, judgements: Sequence[Judgement], source: Source | 
 
 def provenance(results: Results, source: Source | None) -> str:
     """Seeds, commit, device and time in words."""
-    seeds = "one seed" if len(results.seeds) == 1 else f"{len(results.seeds)} seeds (mean ± standard deviation)"
+    seeds = seeds_in_words(results)
+    if has_spread(results):
+        seeds += " (mean ± standard deviation)"
     if source is None:
         return seeds
     commits = "commits" if "," in source.commit else "commit"
     return f"{seeds}, {commits} {source.commit}, {source.device}, {source.time} of training and benchmarks"
+
+
+def seeds_in_words(results: Results) -> str:
+    """The seeds, and what they are of where some studies have more than others; those come last."""
+    kinds: dict[str, list[str]] = {}
+    for kind, seeds in sorted(results.seeds.items(), key=lambda item: len(item[1])):
+        words = "one seed" if len(seeds) == 1 else f"seeds {', '.join(map(str, seeds))}"
+        kinds.setdefault(words, []).append(kind)
+    if len(kinds) == 1:
+        return next(iter(kinds))
+    return ", ".join(f"{words} on {' and '.join(of)}" for words, of in kinds.items()) or "no runs"
+
+
+def has_spread(results: Results) -> bool:
+    """Whether some runs were repeated with several seeds."""
+    return any(len(seeds) > 1 for seeds in results.seeds.values())
