@@ -40,7 +40,7 @@ PARAMS = {
     "text": "wikipedia",
     "images": "photos",
     "trainer": {"steps_scale": 1.0},
-    "seeds": {"duplication": [1], "text": [1], "images": [1]},
+    "seeds": {"duplication": [1], "text": [2], "images": [3]},
     "runs": {
         "duplication": ["lsh-2_reversible"],
         "text": ["lsh-2_reversible", "lsh-2_ordinary"],
@@ -144,7 +144,7 @@ def test_the_graph_runs_whole_then_reruns_exactly_what_changed(project: Path, en
 
     params = project / "params.yaml"
     params.write_text(params.read_text().replace("  - lsh-2_ordinary\n", "  - lsh-2_ordinary\n  - lsh-3_ordinary\n"))
-    new = "lsh-3_ordinary-1"
+    new = "lsh-3_ordinary-2"
     assert here.repro() == ["compose", f"train_text@{new}", f"evaluate_text@{new}", "report"]
     size = project / "conf" / "profile" / "tiny" / "duplication.yaml"
     size.write_text(size.read_text().replace("d_ff: 20", "d_ff: 28"))
