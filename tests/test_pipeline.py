@@ -178,7 +178,7 @@ WITHOUT_EFFECT = {
 """Checks, messages and plumbing: the settings themselves stand in the stage's own file."""
 MERELY_NAMED = {
     "train": {"data/prepare"},
-    "evaluate": {"data/prepare", "training/config"},
+    "evaluate": {"data/prepare", "training/config", "training/artifacts", "training/tracking"},
     "benchmark": {"evaluation/evaluate", "evaluation/config", "training/config", "training/tracking"},
     "report": {"model/attention_name", "model/config", "training/config"},
 }
