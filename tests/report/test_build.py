@@ -7,8 +7,9 @@ from browser import browser_page, chromium
 from fake_results import ALL_RUNS, RUNS, write_results, write_run, write_speed
 
 from reformer.report.build import build_report
-from reformer.report.claims import CLAIMS, STUDIES
+from reformer.report.claims import CLAIMS
 from reformer.report.results import Results
+from reformer.report.studies import STUDIES
 
 SHOWN = {"duplication", "reversible_text", "hash_rounds", "speed_by_length", "memory", "lsh_off"}
 """What the profile cpu has results for."""

@@ -19,8 +19,9 @@ from fake_results import (
 
 from reformer.report import paper
 from reformer.report.claim import NOT_REPRODUCED, NOT_TESTED, REPRODUCED, judge
-from reformer.report.claims import CLAIMS, STUDIES
+from reformer.report.claims import CLAIMS
 from reformer.report.results import Results
+from reformer.report.studies import STUDIES
 
 PUBLISHED_TIMES = {kind: dict(zip(paper.LENGTHS, times, strict=True)) for kind, times in paper.FIGURE_5_SECONDS.items()}
 

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from reformer.report.claim import NOT_REPRODUCED, NOT_TESTED, REPRODUCED, Judgement, counts, judge
-from reformer.report.claims import CLAIMS, STUDIES
+from reformer.report.claims import CLAIMS
 from reformer.report.curves import write_curves
 from reformer.report.measured import over_seeds
 from reformer.report.page import Section, render_page, section_of
 from reformer.report.results import IMAGES, TEXTS, NotTested, Results
 from reformer.report.source import source_of_all
+from reformer.report.studies import STUDIES
 from reformer.report.summary import summary
 
 

@@ -1,4 +1,4 @@
-"""What a claim and a study are, and how a claim is judged. The lists of them are in `claims.py`."""
+"""What a claim and a study are, and how a claim is judged. The lists of them are in `claims.py` and `studies.py`."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
