@@ -27,6 +27,7 @@ def small_config(**settings: Any) -> ReformerConfig:
         "attention": MIXED,
         "n_hashes": 3,
         "chunk_len": 8,
+        "embedding_std": 0.02,
     }
     return ReformerConfig(**sizes | settings)
 

@@ -28,7 +28,16 @@ def verdict_on_copying(root: str) -> str:
         name="duplication", n_symbols=20, vocab_size=21, seq_len=32, batch_size=16, eval_sequences=24
     )
     model = ReformerConfig(
-        21, 32, n_layers=1, d_model=40, d_ff=30, n_heads=1, d_head=32, attention=["full"], positions="learned"
+        21,
+        32,
+        n_layers=1,
+        d_model=40,
+        d_ff=30,
+        n_heads=1,
+        d_head=32,
+        attention=["full"],
+        positions="learned",
+        embedding_std=0.02,
     )
     run = RunConfig(
         data=data,

@@ -1,7 +1,7 @@
 """What defines a network. Free of torch, so that a wrong value is reported before torch has loaded."""
 
 from dataclasses import dataclass, field
-from math import prod
+from math import inf, prod
 
 from reformer.settings import require, require_at_least, require_choice
 
@@ -56,6 +56,8 @@ class ReformerConfig:
     """Positions of logits and loss computed at a time; 0 takes all at once."""
     positions: str = "axial"
     """axial: two factors of the length, each with an embedding of its own; learned: one row a position."""
+    embedding_std: float = 1.0
+    """Standard deviation of token and position embeddings at the start; 1 as in the authors' released code."""
     axial_pos_shape: list[int] = field(default_factory=list)
     """The two factors, their product at least max_seq_len; empty takes the most nearly square pair."""
     axial_pos_dims: list[int] = field(default_factory=list)
@@ -98,6 +100,7 @@ class ReformerConfig:
         require(not self.reversible or self.n_streams == 2, "n_streams", "2 where reversible is true", self.n_streams)
         require(0 <= self.dropout < 1, "dropout", ">= 0 and < 1", self.dropout)
         require_choice("positions", self.positions, POSITION_KINDS)
+        require(0 < self.embedding_std < inf, "embedding_std", "a positive number", self.embedding_std)
         if self.axial_pos_shape:
             require(
                 len(self.axial_pos_shape) == 2

@@ -22,7 +22,7 @@ class ReformerLM(nn.Module):
 
     | parameters | at the start |
     |---|---|
-    | token embedding, positions | normal, standard deviation 0.02 |
+    | token embedding, positions | normal, standard deviation `embedding_std` |
     | matrices | uniform after Glorot |
     | biases | 0 |
     | LayerNorm | 1 and 0 |
@@ -35,9 +35,10 @@ class ReformerLM(nn.Module):
         self.positions = build_positions(config)
         self.stack = ResidualStack(config)
         self.head = Head(config)
+        nn.init.normal_(self.embedding.weight, std=config.embedding_std)
         self.apply(_initialise)
         for weight in self.positions.parameters():
-            nn.init.normal_(weight, std=0.02)
+            nn.init.normal_(weight, std=config.embedding_std)
 
     @overload
     def forward(self, inputs: Tensor, targets: None = None, padding_mask: Tensor | None = None) -> Tensor: ...
@@ -76,5 +77,3 @@ def _initialise(module: nn.Module) -> None:
         nn.init.xavier_uniform_(module.weight)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
-    elif isinstance(module, nn.Embedding):
-        nn.init.normal_(module.weight, std=0.02)
