@@ -14,7 +14,7 @@ from typing import Any
 from command import command
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
-from schema import compose_usual, run_config, typed
+from schema import choices, compose_usual, name_of, run_config, typed
 
 from reformer.evaluation.config import BENCHMARKS
 from reformer.settings import SettingError, require
@@ -55,22 +55,36 @@ def listed_runs(config: DictConfig) -> Iterator[tuple[DictConfig, RunConfig]]:
         _refuse_twice(f"runs.{kind}", config.runs[kind])
         for name in config.runs[kind]:
             spec = RunSpec.parse(f"{data}_{name}")
+            if spec.data != data:
+                without = name.removeprefix(f"{spec.data.removeprefix(f'{data}_')}_")
+                raise SettingError(
+                    f"runs.{kind}: leave out the data set of {name}: {without} (runs.{kind} are on {data})"
+                )
             for seed in config.seeds[kind]:
                 of_run = compose_usual([*given, *spec.overrides(), f"seed={seed}"])
                 run, listed = run_config(of_run), f"{data}_{name}_seed-{seed}"
-                run.name = run.name.replace(f"_profile-{config.profile}", "")  # where it is not the one of params.yaml
-                if run.name != listed:
-                    is_spelled = f"{data}_{name} is spelled {run.name.rsplit('_seed', 1)[0]}"
-                    raise SettingError(f"runs.{kind}: {is_spelled}")
+                if run.name.replace(f"_profile-{config.profile}", "") != listed:  # the command line may change all runs
+                    _refuse_another_spelling(f"runs.{kind}", name, spec, config.profile)
+                run.name = listed
                 yield of_run, run
 
 
 def _data_sets(config: DictConfig, given: list[str]) -> Iterator[tuple[str, str, DictConfig]]:
     """Each kind, the data set of that kind, and what is usual for it."""
     for kind, data in {"duplication": "duplication", "text": config.text, "images": config.images}.items():
-        usual = compose_usual([*given, f"data={data}"])
-        require(usual.data.kind == kind, kind, f"a data set of {kind}", data)
+        usual = compose_usual([*given, f"data={data}"]) if data in choices("data") else None
+        if usual is None or usual.data.kind != kind:
+            of_kind = [name for name in choices("data") if compose_usual([f"data={name}"]).data.kind == kind]
+            raise SettingError(f"{kind} must be one of {', '.join(of_kind)}, got {data!r}")
         yield kind, data, usual
+
+
+def _refuse_another_spelling(setting: str, name: str, spec: RunSpec, profile: str) -> None:
+    """Raises a SettingError unless a run is named as it is where only its name and the profile say what it is."""
+    spelled = name_of(compose_usual([f"profile={profile}", *spec.overrides()])).rpartition("_seed-")[0]
+    spelled = spelled.removeprefix(f"{spec.data}_").replace(f"_profile-{profile}", "")
+    if spelled != name:
+        raise SettingError(f"{setting}: {name} is spelled {spelled}")
 
 
 def _refuse_twice(setting: str, listed: Iterable[object]) -> None:

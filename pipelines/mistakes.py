@@ -17,6 +17,9 @@ from reformer.settings import SettingError
 
 VALUES = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", list: "a list, as [a,b]"}
 
+BY_KIND = {"seeds": "[1,2]", "runs": "[lsh-2_reversible]"}
+"""Settings that are a list for each kind of data, and such a list."""
+
 EXTRAS = {"joblib": "joblib", "submitit_slurm": "slurm", "submitit_local": "slurm", "optuna": "optuna"}
 """Plugins of Hydra, and the extra of this project that brings each."""
 
@@ -71,6 +74,10 @@ def _setting(error: OmegaConfBaseException) -> str:
     key, kind = str(error.full_key or error.key or ""), error.object_type
     known = {field.name: field.type for field in fields(kind)} if is_dataclass(kind) else {}
     what = str(error.msg or error).splitlines()[0]
+    of_class = re.search(r"not a subclass of (\w+)", what)  # all that is said of a list in a file
+    setting = of_class[1].lower() if of_class else key
+    if setting in BY_KIND:
+        return f"{setting} is by kind: {setting}.text={BY_KIND[setting]}"
     if isinstance(error, ConfigAttributeError | ConfigKeyError) and known and error.key not in known:
         return unknown_setting(key, known)
     if isinstance(error, ValidationError) and error.key in known:

@@ -94,6 +94,11 @@ def compose_usual(overrides: Sequence[str]) -> DictConfig:
         return compose(MAIN, list(overrides))
 
 
+def choices(group: str) -> list[str]:
+    """What a group of conf/ offers."""
+    return GlobalHydra.instance().config_loader().get_group_options(group)
+
+
 def run_config(config: DictConfig) -> RunConfig:
     """The run of a composed configuration, every value checked, with a name.
 

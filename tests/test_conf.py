@@ -221,6 +221,9 @@ def test_a_name_that_is_none_is_refused(name: str, message: str) -> None:
         ("data=photos data.side=32", "error: data.seq_len must be side * side * 3 = 3072, got 768"),
         ("model.max_seq_len=7", "error: model.max_seq_len must be >= data.seq_len = "),
         ("evaluation.attention=[lhs-4]", "error: evaluation.attention must be full, local, off, lsh-N"),
+        ("seeds=[1,2]", "error: seeds is by kind: seeds.text=[1,2]\n"),
+        ("seeds=3", "error: seeds is by kind: seeds.text=[1,2]\n"),
+        ("runs=[full_ordinary]", "error: runs is by kind: runs.text=[lsh-2_reversible]\n"),
         ("trainer.precision=8", "error: trainer.precision must be one of 32-true, 16-mixed, "),
         ("model=nope", "error: model=nope is no choice: model must be one of reformer, transformer"),
         ("profile=nope", "error: profile=nope is no choice: profile must be one of cpu, cpu-long, paper"),
@@ -357,6 +360,21 @@ def test_compose_takes_another_profile_on_its_command_line_and_names_the_runs_as
     assert all(f"name: {path.stem}\n" in path.read_text() for path in runs)
 
 
+def test_compose_takes_a_setting_for_all_runs_on_its_command_line_and_names_the_runs_as_they_are_listed(
+    copy: Path, script: Script
+) -> None:
+    done = script("compose", "trainer.steps_scale=0.25", "model.dropout=0.125", project=copy)
+    assert (done.returncode, done.stderr) == (0, "")
+    runs = {path.stem: path.read_text() for path in copy.glob("data/configs/train/*.yaml")}
+    assert set(runs) == set(FEW_NAMES)
+    for name, text in runs.items():
+        assert all(f"{setting}\n" in text for setting in (f"name: {name}", "dropout: 0.125", "steps_scale: 0.25"))
+    params = copy / "params.yaml"
+    params.write_text(params.read_text().replace("- lsh-2_reversible", "- lsh-2_reversible_layers-1"))
+    done = script("compose", "trainer.steps_scale=0.25", project=copy)  # one layer is as usual
+    assert done.stderr == "error: runs.duplication: lsh-2_reversible_layers-1 is spelled lsh-2_reversible\n"
+
+
 def test_a_resolved_run_is_started_from_its_file_and_can_be_changed(copy: Path, script: Script) -> None:
     assert script("compose", project=copy).returncode == 0
     name = FEW_NAMES[0]
@@ -375,9 +393,15 @@ def test_a_resolved_run_is_started_from_its_file_and_can_be_changed(copy: Path, 
         (
             "- lsh-2_reversible",
             "- lsh-2_reversible_layers-1",
-            "error: runs.duplication: duplication_lsh-2_reversible_l",
+            "error: runs.duplication: lsh-2_reversible_layers-1 is spelled lsh-2_reversible\n",
         ),
-        ("text: wikipedia", "text: photos", "error: text must be a data set of text, got 'photos'"),
+        (
+            "- lsh-4_ordinary",
+            "- wikipedia_lsh-4_ordinary",
+            "error: runs.text: leave out the data set of wikipedia_lsh-4_ordinary: lsh-4_ordinary (runs.text are on wikip",
+        ),
+        ("text: wikipedia", "text: photos", "error: text must be one of enwik8, wikipedia, got 'photos'\n"),
+        ("text: wikipedia", "text: wikipedia2", "error: text must be one of enwik8, wikipedia, got 'wikipedia2'\n"),
         ("profile: cpu", "profile: gpu", "error: profile=gpu is no choice: profile must be one of cpu, "),
         (
             "runs:\n  duplication:",
@@ -393,7 +417,9 @@ def test_a_resolved_run_is_started_from_its_file_and_can_be_changed(copy: Path, 
             "error: runs.text: lsh-4_ordinary is listed 2 times, leave one of them",
         ),
         ("seeds:", "seeds: [", "error: not YAML: while parsing a flow "),
-        ("steps_scale: 1.0", "steps_scale: 0", "error: trainer.steps_scale must be > 0, got 0.0"),
+        ("\nseeds:\n", "\nseeds: [1]\nold:\n", "error: params.yaml: seeds is by kind: seeds.text=[1,2]\n"),
+        ("steps_scale: 1.0", "steps_scale: 0", "error: trainer.steps_scale must be > 0 and finite, got 0.0"),
+        ("steps_scale: 1.0", "steps_scale: .inf", "error: trainer.steps_scale must be > 0 and finite, got inf"),
     ],
 )
 def test_a_mistake_in_params_is_told_by_compose(copy: Path, script: Script, old: str, new: str, said: str) -> None:

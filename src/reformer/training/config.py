@@ -75,7 +75,7 @@ class TrainerConfig:
     def __post_init__(self) -> None:
         for name in ("max_steps", "val_every", "log_every", "accumulate", "devices", "num_nodes"):
             require(getattr(self, name) >= 1, f"trainer.{name}", ">= 1", getattr(self, name))
-        require(self.steps_scale > 0, "trainer.steps_scale", "> 0", self.steps_scale)
+        require(0 < self.steps_scale < inf, "trainer.steps_scale", "> 0 and finite", self.steps_scale)
         require_choice("trainer.strategy", self.strategy, STRATEGIES)
         require_choice("trainer.accelerator", self.accelerator, ACCELERATORS)
         require_choice("trainer.precision", self.precision, PRECISIONS)
