@@ -24,10 +24,27 @@ def parity(root, reversible, ordinary):
     return measures.twin_difference(Results(root, "cpu", dict.fromkeys(PAIR, seeds)), TEXTS, "reversible")
 
 
-def judged(root, reversible, ordinary):
-    parity(root, reversible, ordinary)
-    claim = next(claim for claim in CLAIMS if claim.id == "reversible_text")
-    return judge(claim, Results(root, "cpu", dict.fromkeys(PAIR, range(1, len(reversible) + 1))))
+def judged(root, reversible, ordinary, claim="reversible_text", names=PAIR):
+    seeds = range(1, len(reversible) + 1)
+    for name, scores in zip(names, (reversible, ordinary), strict=True):
+        for seed, bits in zip(seeds, scores, strict=True):
+            write_run(root, name, seed, bits=bits)
+    return judge(find(claim), Results(root, "cpu", dict.fromkeys(names, seeds)))
+
+
+def find(name):
+    return next(claim for claim in CLAIMS if claim.id == name)
+
+
+def copying(root, **rows):
+    """Judges the duplication claims where these networks have these accuracies with full, LSH-8, -4, -2, -1."""
+    names = {}
+    for trained, row in rows.items():
+        name = f"duplication_{trained.replace('_', '-')}_reversible"
+        write_run(root, name, 1, accuracy=dict(zip(("full", "lsh-8", "lsh-4", "lsh-2", "lsh-1"), row, strict=True)))
+        names[name] = (1,)
+    results = Results(root, "cpu", names)
+    return {claim.id: judge(claim, results) for claim in CLAIMS if claim.study == "duplication"}
 
 
 @pytest.mark.parametrize(
@@ -35,7 +52,7 @@ def judged(root, reversible, ordinary):
 )
 def test_parity_with_one_seed_is_the_difference_alone(tmp_path, difference, verdict):
     judgement = judged(tmp_path, [2.5 + difference], [2.5])
-    assert (judgement.verdict, judgement.basis) == (verdict, "one seed")
+    assert (judgement.verdict, judgement.basis) == (verdict, "one seed, spread unknown")
 
 
 def test_parity_pairs_the_seeds_so_that_what_both_networks_share_is_no_spread(tmp_path):
@@ -51,7 +68,7 @@ def test_parity_pairs_the_seeds_so_that_what_both_networks_share_is_no_spread(tm
         ((0.005, 0.010, 0.015), "+0.0016 to +0.0184", REPRODUCED),
         ((-0.004, -0.01, -0.016), "−0.0201 to +0.0001", NOT_TESTED),
         ((0.021, 0.022, 0.023), "+0.0203 to +0.0237", NOT_REPRODUCED),
-        ((0.05, -0.01, 0.03), "−0.0282 to +0.0748", NOT_REPRODUCED),
+        ((0.05, -0.01, 0.03), "−0.0282 to +0.0748", NOT_TESTED),
         ((0.001, -0.001), "−0.0063 to +0.0063", REPRODUCED),
     ],
 )
@@ -65,10 +82,59 @@ def test_parity_with_seeds_wants_the_whole_interval_and_calls_a_wide_one_unteste
     assert "bits/dim" in judgement.ours
 
 
-def test_networks_that_learned_nothing_are_not_compared_but_one_that_fails_beside_another_is(tmp_path):
-    with pytest.raises(NotTested, match="on wikipedia no network compared beats a uniform guess"):
-        parity(tmp_path, [8.5], [8.1])
-    assert isclose(parity(tmp_path, [8.5], [2.5]).mean, 6.0)
+@pytest.mark.parametrize(
+    ("rise", "interval", "verdict"),
+    [
+        ((-0.5, -0.3), "−1.031 to +0.231", NOT_TESTED),
+        ((0.010, 0.012, 0.014), "+0.009 to +0.015", REPRODUCED),
+        ((0.010, 0.030, 0.015), "+0.001 to +0.036", NOT_TESTED),
+        ((0.030, 0.031, 0.032), "+0.029 to +0.033", NOT_REPRODUCED),
+    ],
+)
+def test_one_sided_claims_want_the_whole_interval_too(tmp_path, rise, interval, verdict):
+    names = ["wikipedia_full_reversible", "wikipedia_full_reversible_separate-qk"]
+    judgement = judged(tmp_path, [2.5 + more for more in rise], [2.5] * len(rise), "shared_qk_text", names)
+    reason = ": too few seeds to tell" if verdict == NOT_TESTED else ""
+    assert (judgement.verdict, judgement.basis) == (verdict, f"{len(rise)} seeds, 90 % interval {interval}{reason}")
+
+
+def test_two_seeds_can_be_too_few_to_tell_and_show_why_while_one_says_that_its_spread_is_unknown(tmp_path):
+    assert judged(tmp_path, [2.519], [2.5]).basis == "one seed, spread unknown"
+    two = judged(tmp_path, [2.510, 2.513], [2.5, 2.5])
+    assert two.verdict == NOT_TESTED
+    assert two.basis == "2 seeds, 90 % interval +0.0020 to +0.0210: too few seeds to tell"
+    assert two.ours == "+0.0115 ± 0.0021 bits/dim"
+
+
+@pytest.mark.parametrize(("shared", "separate"), [(8.5, 8.1), (9.5, 7.5), (7.99, 9.5), (float("nan"), 2.5)])
+def test_networks_are_not_compared_where_one_of_them_learned_nothing(tmp_path, shared, separate):
+    with pytest.raises(NotTested, match="no better than a uniform guess, 8 bits/dim, on its test text"):
+        parity(tmp_path, [shared], [separate])
+
+
+def test_one_network_worse_than_guessing_decides_nothing_about_rounds(tmp_path):
+    names = ["photos_full_reversible", "photos_lsh-8_reversible"]
+    judgement = judged(tmp_path, [9.5], [7.99], "rounds_close_to_full", names)
+    assert judgement.verdict == NOT_TESTED
+    assert "on its test photos" in judgement.reason
+
+
+def test_rounds_can_win_nothing_back_where_one_round_misses_nothing(tmp_path):
+    perfect, needs_rounds = (0.3, 1.0, 1.0, 1.0, 0.995), (0.3, 1.0, 0.99, 0.95, 0.8)
+    claim = copying(tmp_path, lsh_4=perfect, lsh_2=needs_rounds)["copy_more_rounds"]
+    assert (claim.verdict, claim.ours) == (REPRODUCED, "+20.0 points")
+    claim = copying(tmp_path, lsh_4=perfect, lsh_2=perfect)["copy_more_rounds"]
+    assert (claim.verdict, claim.measured) == (NOT_TESTED, None)
+    assert "with one round" in claim.reason
+
+
+def test_only_networks_that_copy_can_fail_with_full_attention_or_lose_by_rounds(tmp_path):
+    copies, does_not = (0.02, 0.95, 0.93, 0.92, 0.80), (0.30, 0.5, 0.7, 0.8, 0.6)
+    claims = copying(tmp_path, lsh_4=does_not, lsh_1=copies)
+    assert (claims["copy_lsh_to_full"].verdict, claims["copy_lsh_to_full"].ours) == (REPRODUCED, "2.0 %")
+    assert (claims["copy_monotone"].verdict, claims["copy_monotone"].ours) == (REPRODUCED, "+1.0 points")
+    claims = copying(tmp_path, lsh_4=does_not, lsh_1=does_not)
+    assert {claims[name].verdict for name in ("copy_lsh_to_full", "copy_monotone")} == {NOT_TESTED}
 
 
 def test_switching_lsh_off_costs_each_network_by_its_own_seeds(tmp_path):
@@ -80,6 +146,10 @@ def test_switching_lsh_off_costs_each_network_by_its_own_seeds(tmp_path):
     assert measures.cost_of_lsh_off(results).values == (0.5, 0.75)
     write_run(tmp_path, "photos_lsh-4_reversible", 1, bits=5.0, off=0.25)
     assert measures.cost_of_lsh_off(Results(tmp_path, "cpu", runs)).values == (0.25,)
+    for missed, values in ((0.2, (0.5, 0.75)), (0.0, (0.125,))):  # what a network that cannot copy loses says nothing
+        write_run(tmp_path, "duplication_lsh-4_reversible", 1, accuracy={"lsh-4": 1 - missed}, bits=1.0, off=0.125)
+        copying = Results(tmp_path, "cpu", {"duplication_lsh-4_reversible": [1], "wikipedia_lsh-2_reversible": [1, 2]})
+        assert measures.cost_of_lsh_off(copying).values == values
     write_run(tmp_path, "photos_lsh-4_reversible", 1, bits=8.5, off=0.25)
     assert measures.cost_of_lsh_off(Results(tmp_path, "cpu", runs)).values == (0.5, 0.75)
 
@@ -103,6 +173,21 @@ def test_without_a_crossing_the_claim_fails_only_where_the_lengths_reach_its_lim
 def test_lsh_attention_that_is_faster_from_the_start_crosses_at_the_first_length(tmp_path):
     write_speed(tmp_path, {"full": {512: 2.0, 1024: 3.0}, "lsh-4": {512: 1.5, 1024: 1.5}})
     assert measures.crossing(bare(tmp_path), "lsh-4", 4096).mean == 512
+
+
+def test_lsh_attention_that_is_faster_at_the_shortest_length_only_does_not_overtake(tmp_path):
+    times = {512: 0.9, 1024: 1.5, 2048: 1.5, 4096: 1.5}
+    write_speed(tmp_path, {"full": dict.fromkeys(times, 1.0), "lsh-4": times})
+    assert measures.crossing(bare(tmp_path), "lsh-4", 4096).mean == inf
+    with pytest.raises(NotTested, match="still faster at 4,096 tokens"):
+        measures.crossing(bare(tmp_path), "lsh-4", 8192)
+
+
+def test_the_crossing_is_the_last_one(tmp_path):
+    times = {512: 0.5, 1024: 2.0, 2048: 0.5, 4096: 0.5}
+    write_speed(tmp_path, {"full": dict.fromkeys(times, 1.0), "lsh-4": times})
+    measured = measures.crossing(bare(tmp_path), "lsh-4", 4096)
+    assert (round(measured.mean), measured.source) == (1448, "between 1,024 and 2,048")
 
 
 def test_growth_with_length_is_the_worst_of_the_rounds_with_the_range_of_the_timings(tmp_path):

@@ -96,4 +96,7 @@ def test_numbers_are_written_with_unit_sign_and_spread():
     assert MORE_PERCENT.text(-0.0000123) == "0.0 %"
     assert TIMES.text(float("inf")) == "none"
     assert Measured((1.5,), low=1.25, high=1.75).basis(TIMES) == "1.25 to 1.75 by the timings"
-    assert Measured((1.5,), n_wanted=1).basis(BITS) == "one seed"
+    assert Measured((1.5,), n_wanted=1).basis(BITS) == "one seed, spread unknown"
+    assert Measured((1.5,), n_wanted=3).basis(BITS) == "1 of 3 seeds, spread unknown"
+    assert Measured((1.5,), source="with 4 rounds", n_wanted=1).basis(BITS) == "with 4 rounds; one seed, spread unknown"
+    assert Measured((1.5,), source="peak of one process").basis(TIMES) == "peak of one process"

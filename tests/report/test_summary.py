@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from fake_results import ALL_RUNS, ENVIRONMENT, write_results
+from fake_results import ALL_RUNS, ENVIRONMENT, write_results, write_run
 from project import PROJECT
 
 from reformer.report import measures, summary, tables
@@ -43,7 +43,34 @@ def test_the_table_has_every_claim_with_the_papers_number_ours_and_the_verdict(r
     assert [row[0].replace("\\|", "|") for row in table[2:]] == [claim.text for claim in CLAIMS]
     for row, claim in zip(table[2:], claims, strict=True):
         assert row[1:3] == [f"{claim['paper']} ({claim['where']})", claim["measured"]]
-        assert row[3].strip("*") == claim["verdict"].split(" at ")[0]
+        verdict, _, why = row[3].strip("*").partition(": ")
+        assert verdict == claim["verdict"].split(" at ")[0]
+        assert claim["basis"].endswith(why)
+        assert bool(why) == ("too few seeds to tell" in claim["basis"])
+
+
+def test_how_seeds_are_judged_and_that_one_has_an_unknown_spread_stands_below_the_table_and_on_the_page(tmp_path):
+    build_report(write_results(tmp_path, ALL_RUNS), "cpu", dict.fromkeys(ALL_RUNS, (1,)))
+    report = tmp_path / "report"
+    below = (report / "results.md").read_text().rsplit("|\n", 1)[1]
+    assert "its spread is unknown" in below
+    assert "its spread is unknown" in (report / "index.html").read_text()
+    claims = json.loads((report / "claims.json").read_text())["claims"]
+    trained = [claim for claim in claims if claim["study"] not in ("speed_by_length", "memory")]
+    assert all(claim["basis"].endswith("one seed, spread unknown") for claim in trained)
+    assert not any("seed" in claim["basis"] for claim in claims if claim not in trained)
+
+
+def test_a_claim_that_its_seeds_cannot_decide_says_so_in_the_table(tmp_path):
+    seeds = (1, 2)
+    root = write_results(tmp_path, ALL_RUNS, seeds)
+    for seed, bits in zip(seeds, (2.5, 2.6), strict=True):
+        write_run(root, "wikipedia_lsh-2_reversible", seed, bits=bits)
+        write_run(root, "wikipedia_lsh-2_ordinary", seed, bits=2.55)
+    build_report(root, "cpu", dict.fromkeys(ALL_RUNS, seeds))
+    text = (root / "report" / "results.md").read_text()
+    row = next(row for row in rows(text) if row[0] == "Reversible layers learn text as well as ordinary ones")
+    assert row[2:] == ["0.0000 ± 0.0707 bits/dim", "not tested: too few seeds to tell"]
 
 
 def test_with_several_seeds_every_trained_number_has_its_spread(report):

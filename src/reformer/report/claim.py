@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 from reformer.report.chart import Panel
 from reformer.report.measured import Measured, Unit
@@ -9,6 +10,12 @@ from reformer.report.results import NotTested, Results, RunGroup
 from reformer.report.tables import MISSING, Table
 
 REPRODUCED, NOT_REPRODUCED, NOT_TESTED = "reproduced", "not reproduced", "not tested at this size"
+TOO_FEW_SEEDS = "too few seeds to tell"
+RULE = (
+    "Several seeds are judged by the 90 % interval (Student's t) of their mean, paired where networks are compared: "
+    "reproduced if all of it is within the limit, not if all of it is outside, otherwise not tested: too few seeds to "
+    "tell. One seed is judged by its value alone: its spread is unknown."
+)
 
 
 @dataclass(frozen=True)
@@ -24,9 +31,9 @@ class Claim:
         criterion: what is compared, in words; `{limit}` stands for the limit.
         measure: takes the number from the results; raises NotTested.
         unit: of the number.
-        at_least: least mean over the seeds that reproduces the claim.
-        at_most: greatest such mean.
-        within: greatest size of such a mean, its sign aside, and of all of its interval where there are several seeds.
+        at_least: least number that reproduces the claim; `verdict_on` says how several seeds are judged.
+        at_most: greatest such number.
+        within: greatest size of such a number, its sign aside.
         metric: name under which `dvc metrics show` lists the number; none for most.
         headline: whether the number is one of the few that sum up the report.
     """
@@ -49,6 +56,13 @@ class Claim:
     def limit(self) -> float:
         """The one limit that is given."""
         return next(limit for limit in (self.at_least, self.at_most, self.within) if limit is not None)
+
+    @property
+    def allowed(self) -> tuple[float, float]:
+        """Least and greatest number that reproduce the claim."""
+        if self.within is not None:
+            return -self.within, self.within
+        return (-inf, self.limit) if self.at_least is None else (self.limit, inf)
 
 
 @dataclass(frozen=True)
@@ -106,30 +120,29 @@ class Judgement:
         if self.measured is None:
             return self.reason
         parts = [self.measured.basis(self.claim.unit)]
-        if self.claim.within is not None and self.measured.spread is not None:
+        if self.measured.spread is not None:
             least, greatest = map(self.claim.unit.number, self.measured.interval)
             parts.append(f"90 % interval {least} to {greatest}")
         return ", ".join(parts) + (f": {self.reason}" if self.reason else "")
 
 
 def judge(claim: Claim, results: Results) -> Judgement:
-    """Measures a claim and holds the mean over the seeds against its limit.
-
-    That a difference is small is shown only if all that the seeds' spread leaves possible is small.
-    """
+    """Measures a claim and holds the number against its limit."""
     try:
         measured = claim.measure(results)
     except NotTested as missing:
         return Judgement(claim, NOT_TESTED, reason=str(missing))
-    if claim.at_least is not None:
-        holds = measured.mean >= claim.at_least
-    elif claim.at_most is not None:
-        holds = measured.mean <= claim.at_most
-    else:
-        holds = abs(measured.mean) <= claim.limit
-        if holds and max(map(abs, measured.interval)) > claim.limit:
-            return Judgement(claim, NOT_TESTED, measured, "too few seeds to tell")
-    return Judgement(claim, REPRODUCED if holds else NOT_REPRODUCED, measured)
+    verdict = verdict_on(measured, claim.allowed)
+    return Judgement(claim, verdict, measured, TOO_FEW_SEEDS if verdict == NOT_TESTED else "")
+
+
+def verdict_on(measured: Measured, allowed: tuple[float, float]) -> str:
+    """The one rule, for differences and for one-sided limits: see RULE. One value is its own interval."""
+    least, greatest = allowed
+    low, high = measured.interval
+    if least <= low and high <= greatest:
+        return REPRODUCED
+    return NOT_TESTED if low <= greatest and high >= least else NOT_REPRODUCED
 
 
 def counts(judgements: Sequence[Judgement]) -> dict[str, int]:

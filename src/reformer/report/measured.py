@@ -51,8 +51,8 @@ class Measured:
         values: one for each seed, or the one value of a benchmark.
         low: least value that a benchmark's repeated timings allow.
         high: greatest such value.
-        source: what the values are, where they are not from seeds.
-        n_wanted: seeds that were asked for.
+        source: what the values are, where that needs words.
+        n_wanted: seeds that were asked for; 0 for a benchmark.
     """
 
     values: tuple[float, ...]
@@ -88,12 +88,15 @@ class Measured:
         """What the value rests on: the number of seeds, or the range of the timings."""
         if self.low is not None and self.high is not None:
             return f"{unit.number(self.low)} to {unit.number(self.high)} by the timings"
-        if self.source:
-            return self.source
+        return "; ".join(filter(None, (self.source, self._seeds())))
+
+    def _seeds(self) -> str:
         n = len(self.values)
-        if n < self.n_wanted:
-            return f"{n} of {self.n_wanted} seeds"
-        return "one seed" if n == 1 else f"{n} seeds"
+        if not self.n_wanted:
+            return ""
+        if n == 1:
+            return f"{'one seed' if self.n_wanted == 1 else f'1 of {self.n_wanted} seeds'}, spread unknown"
+        return f"{n} of {self.n_wanted} seeds" if n < self.n_wanted else f"{n} seeds"
 
 
 def over_seeds(groups: Sequence[RunGroup], value: Callable[..., float]) -> Measured:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from reformer.report import tables
 from reformer.report.chart import COLOURS, MARKERS, Figure
-from reformer.report.claim import NOT_REPRODUCED, NOT_TESTED, REPRODUCED, Judgement, Study, counts
+from reformer.report.claim import NOT_REPRODUCED, NOT_TESTED, REPRODUCED, RULE, Judgement, Study, counts
 from reformer.report.figures import draw_figure
 from reformer.report.results import NotTested, Results
 from reformer.report.source import Source, environments_of, source_of
@@ -75,6 +75,7 @@ def render_page(results: Results, judgements: list[Judgement], sections: list[Se
         sections=sorted(sections, key=lambda section: bool(section.missing)),
         n=counts(judgements),
         marks=MARKS,
+        rule=RULE,
         slugs={verdict: verdict.split(" at ")[0].replace(" ", "-") for verdict in MARKS},
         colours=COLOURS,
         charts=_charts(sections),

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from reformer.report.claim import NOT_REPRODUCED, NOT_TESTED, REPRODUCED, Judgement, counts
+from reformer.report.claim import NOT_REPRODUCED, NOT_TESTED, REPRODUCED, RULE, Judgement, counts
 from reformer.report.results import Results
 from reformer.report.source import Source
 
@@ -29,9 +29,12 @@ def summary(results: Results, judgements: Sequence[Judgement], source: Source | 
     ]
     for judgement in judgements:
         claim = judgement.claim
-        cells = [claim.text, f"{claim.paper} ({claim.where})", judgement.ours, MARKS[judgement.verdict]]
+        mark = MARKS[judgement.verdict]
+        if judgement.measured and judgement.reason:
+            mark += f": {judgement.reason}"
+        cells = [claim.text, f"{claim.paper} ({claim.where})", judgement.ours, mark]
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    lines.append("")
+    lines += ["", RULE, ""]
     lines.append(f"<!-- end of the results of {results.profile} -->")
     return "\n".join(lines) + "\n"
 
