@@ -67,7 +67,7 @@ def copiers(runs: Iterable[Run]) -> list[Run]:
     """Those that copy; raises NotTested where none does."""
     found = [run for run in runs if copies(run)]
     if not found:
-        raise NotTested(f"no LSH-trained model copies: none reaches {COPIES:.0%} with its own attention or LSH-8")
+        raise NotTested(f"no LSH-trained model copies: none reaches {100 * COPIES:g} % with its own attention or LSH-8")
     return found
 
 
@@ -85,7 +85,7 @@ def gain_from_rounds(results: Results) -> Measured:
         gains = [after - before for before, after in pairs if 1 - before >= GAIN]
         if not gains:
             raise NotTested(
-                f"no LSH-trained model misses {GAIN:.0%} or more with one round: there is nothing to win back"
+                f"no LSH-trained model misses {100 * GAIN:g} % or more with one round: there is nothing to win back"
             )
         return min(gains)
 

@@ -162,8 +162,8 @@ MEMORY_LINES = {
     techniques.WHOLE: ("not in chunks", "red"),
     techniques.FULL: ("full attention", "green"),
     techniques.UNFUSED: ("full attention, unfused", "green"),
-    techniques.NONE: ("none", "pink"),
-    techniques.NONE_UNFUSED: ("none, unfused", "pink"),
+    techniques.NONE: ("no technique", "pink"),
+    techniques.NONE_UNFUSED: ("no technique, unfused", "pink"),
 }
 """Name and colour of the steps that the memory benchmark compares."""
 

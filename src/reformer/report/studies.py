@@ -124,10 +124,11 @@ STUDIES = [
             "independent of d_ff. One sequence a step; all techniques are on but what is named."
         ),
         caption=(
-            "Peak above what is held between steps. “Ordinary residuals” store activations. “None” has full attention, "
-            "ordinary residuals, no chunks. PyTorch's full attention is fused and itself linear in memory; “unfused” "
-            "is the one of the paper's time, which holds the weights of all pairs. First panel: both axes are "
-            "logarithmic. The paper gives complexities only."
+            "Peak above what is held between steps. “Ordinary residuals” store activations. “No technique” has full "
+            "attention, ordinary residuals, no chunks. PyTorch's fused full attention is itself linear in memory: what "
+            "LSH attention alone saves beside it, if anything, stands below the table. “Unfused” is that of the paper's "
+            "time, which holds the weights of all pairs. First panel: both axes are logarithmic. The paper gives "
+            "complexities only."
         ),
         panels=pictures.memory,
         table=tables.memory,

@@ -1,12 +1,13 @@
 """The tables of each study: the numbers behind its figure, its size beside the paper's, where its runs are from."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
-from reformer.evaluation.techniques import ALL, NONE_UNFUSED
+from reformer.evaluation.techniques import ALL, FULL, NONE_UNFUSED
 from reformer.report import measures, paper
 from reformer.report import memory as memories
-from reformer.report.measured import PERCENT, Unit, over_seeds
+from reformer.report.measured import PERCENT, TIMES, Unit, over_seeds
 from reformer.report.pictures import EVALUATED, MB, MEMORY_LINES, name_of
 from reformer.report.results import NotTested, Results, Run, RunGroup
 
@@ -40,27 +41,31 @@ def cells(*texts: str) -> list[Cell]:
 
 def table_2(results: Results) -> Table:
     """Accuracy by the attention of training and of evaluation, the paper's below ours."""
-    rows = []
-    for group in results.select("duplication"):
+    rows, groups = [], results.select("duplication")
+    evaluations = [*EVALUATED, *["off"] * _any_off(groups)]
+    for group in groups:
         row = cells(name_of(group.spec.attention))
         published = paper.TABLE_2.get(group.spec.attention, {})
-        for evaluated in EVALUATED:
+        for evaluated in evaluations:
             note = f"paper {100 * published[evaluated]:g}" if evaluated in published else ""
             text, mean = _score(group, evaluated, "accuracy", PERCENT)
             row.append(Cell(text, note, mean))
         rows.append(row)
-    columns = ["Trained with ↓ evaluated with →", *map(name_of, EVALUATED)]
+    columns = ["Trained with ↓ evaluated with →", *("LSH off" if key == "off" else name_of(key) for key in evaluations)]
     return Table(columns, rows, "Share of the second w's symbols that are right, on sequences never trained on.")
 
 
 def scores(groups: Sequence[RunGroup]) -> Table:
-    """Size and score of each group, after training."""
+    """Size and score of each group after training, with the LSH layers off too where that was evaluated."""
+    columns = ["Run", "Parameters", "Tokens seen", "Validation, bits/dim", "Test, bits/dim", "Seeds"]
+    off = ["LSH off, bits/dim"] * _any_off(groups)
+    columns[-1:-1] = off
     rows = []
     for group in groups:
         try:
             train = group.first().train
         except NotTested:
-            rows.append(cells(describe(group), *[MISSING] * 5))
+            rows.append(cells(describe(group), *[MISSING] * (len(columns) - 1)))
             continue
         rows.append(
             cells(
@@ -69,10 +74,10 @@ def scores(groups: Sequence[RunGroup]) -> Table:
                 f"{train['tokens_seen']:,}",
                 _validation(group),
                 _score(group, "trained", "bits_per_dim", PLAIN)[0],
+                *(_score(group, "off", "bits_per_dim", PLAIN)[0] for _ in off),
                 f"{len(group.present)} of {len(group.runs)}",
             )
         )
-    columns = ["Run", "Parameters", "Tokens seen", "Validation, bits/dim", "Test, bits/dim", "Seeds"]
     note = "Mean ± standard deviation over the seeds, where there are several."
     return Table(columns, rows, note)
 
@@ -123,6 +128,12 @@ def memory(results: Results) -> Table:
         "MB above what was held before the step; each point in a process of its own, which gives freed memory back at "
         "once. Hugging Face: all memory of training a Reformer and BERT on a GPU, length 512, batch 8."
     )
+    with suppress(NotTested):
+        beside = memories.share_of(results, FULL)
+        note += (
+            f" All techniques, LSH attention among them, take {TIMES.text(beside.mean)} of the peak with fused full "
+            f"attention in its place, {beside.source}."
+        )
     return Table(["Peak, MB", *(name for name, _ in MEMORY_LINES.values())], rows, note)
 
 
@@ -136,10 +147,9 @@ def scale(theirs: Mapping[str, str], run: Run) -> Table:
         "d_model": f"{train['d_model']:,}",
         "Sequences a step": f"{train['tokens_seen'] / train['steps'] / train['seq_len']:,.0f}",
         "Steps": f"{train['steps']:,}",
-        "Parameters": f"{train['n_parameters']:,}",
     }
-    rows = [cells("Paper", *(theirs.get(key, MISSING) for key in ours)), cells("Here", *ours.values())]
-    return Table(["", *ours], rows)
+    rows = [cells("Paper", *theirs.values()), cells("Here", *(ours[key] for key in theirs))]
+    return Table(["", *theirs], rows)
 
 
 def provenance(groups: Sequence[RunGroup]) -> Table:
@@ -186,6 +196,10 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
+
+
+def _any_off(groups: Sequence[RunGroup]) -> bool:
+    return any(_score(group, "off", "bits_per_dim", PLAIN)[1] is not None for group in groups)
 
 
 def _validation(group: RunGroup) -> str:
