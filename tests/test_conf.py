@@ -118,6 +118,12 @@ def test_every_choice_composes(model: str, optimizer: str, trainer: str) -> None
     assert run.model.reversible == (model == "reformer")
 
 
+@pytest.mark.parametrize("data", DATA)
+def test_every_network_is_evaluated_with_its_lsh_layers_switched_off_too(data: str) -> None:
+    for experiment in (), ("experiment=lsh_off",):
+        assert "off" in settled(*experiment, f"data={data}").evaluation.attention
+
+
 def test_the_paper_s_number_of_buckets_follows_from_its_chunks() -> None:
     for data, n_buckets in (("enwik8", 1024), ("imagenet64", 192)):
         run = settled("profile=paper", f"data={data}")
