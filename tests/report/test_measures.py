@@ -112,6 +112,13 @@ def test_networks_are_not_compared_where_one_of_them_learned_nothing(tmp_path, s
         parity(tmp_path, [shared], [separate])
 
 
+def test_a_seed_with_which_a_network_learned_nothing_is_not_left_out_to_save_the_claim(tmp_path):
+    names = ["wikipedia_full_reversible", "wikipedia_full_reversible_separate-qk"]
+    judgement = judged(tmp_path, [2.5, 2.5, float("nan")], [2.6, 2.6, 2.6], "shared_qk_text", names)
+    assert judgement.verdict == NOT_TESTED
+    assert judgement.reason.startswith("wikipedia_full_reversible_seed-3 is no better than a uniform guess")
+
+
 def test_one_network_worse_than_guessing_decides_nothing_about_rounds(tmp_path):
     names = ["photos_full_reversible", "photos_lsh-8_reversible"]
     judgement = judged(tmp_path, [9.5], [7.99], "rounds_close_to_full", names)

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from project import Script
+from fake_results import write_results
+from omegaconf import OmegaConf
+from project import PROJECT, Script
 from wandb_server import stand_in
 
 from reformer.evaluation import benchmark
@@ -23,6 +25,7 @@ LOGGED = {f"{split}/{score}" for split in ("train", "val") for score in COLUMNS[
     *("train/loss", "train/tokens_per_second", "train/peak_memory_MB", "trainer/global_step"),
     "test/evaluations",
     *(f"test/{attention}/accuracy" for attention in ("full", "lsh-8", "lsh-4", "lsh-2", "lsh-1")),
+    *(f"test/{attention}/bits_per_dim" for attention in ("trained", "off")),
 }
 """Names that tests/training/test_tracking.py reads back."""
 
@@ -89,26 +92,72 @@ def test_every_panel_shows_names_that_are_logged_against_their_own_axis(monkeypa
     assert len([name for name in matched if name.startswith("memory/")]) == 4
 
 
+def made_up(name: str, job_type: str = "train") -> dict[str, Any]:
+    """What a filter sees of a run."""
+    return {"Config": {"variant": name}.__getitem__, "Metric": {"JobType": job_type}.__getitem__}
+
+
 @needs_extra
-def test_the_report_has_a_section_for_each_figure_and_table_of_the_studies() -> None:
+def test_each_study_shows_the_runs_that_are_compared_in_it_alone(tmp_path: Path) -> None:
+    from wandb_workspaces.reports.v2 import H2, PanelGrid
+
     from reformer.report.workspace import report
 
-    text = " ".join(str(block) for block in report("someone", "reformer").blocks)
-    for study in STUDIES:
-        for place in re.findall(r"(?:Figure|Table) \d", study.source):
-            assert place in text or place.replace("Table", "Tables") in text or f"and {place[-1]})" in text
+    text = ["wikipedia_lsh-2_reversible", "wikipedia_lsh-2_ordinary", "wikipedia_lsh-2_reversible_layers-6"]
+    keys = ["wikipedia_full_reversible", "wikipedia_full_reversible_separate-qk"]
+    images = [f"photos_{attention}_reversible" for attention in ("full", "lsh-1", "lsh-8")]
+    images += ["photos_full_ordinary", "photos_lsh-1_reversible_lr-0.01"]
+    copies = ["duplication_full_reversible", "duplication_lsh-4_reversible"]
+    listed = [*text, *keys, *images, *copies]
+    results = Results(write_results(tmp_path, listed), "cpu", dict.fromkeys(listed, (1,)))
+    passing = [*listed, "wikipedia_lsh-4_reversible", "enwik8_lsh-2_reversible", "photos_lsh-1_reversible_layers-2"]
+    shown: dict[str, set[str]] = {}
+    title = ""
+    for block in report("someone", "reformer", results).blocks:
+        if isinstance(block, H2):
+            title, shown[block.text] = block.text, set()
+        if isinstance(block, PanelGrid):
+            for job_type in ("train", "evaluate", "benchmark"):
+                for name in ["memory"] if job_type == "benchmark" else passing:
+                    if eval(block.runsets[0].filters, made_up(name, job_type)):  # it reads as Python
+                        shown[title].add(f"{job_type} {name}")
+
+    def of(job_type: str, names: list[str]) -> set[str]:
+        return {f"{job_type} {name}" for name in names}
+
+    by_id = {study.id: shown.pop(f"{study.title} ({study.source})") for study in STUDIES}
+    assert shown == {}
+    assert (
+        by_id
+        == {
+            "duplication": of("train", copies) | of("evaluate", copies),
+            "reversible_text": of("train", text[:2]),
+            "reversible_images": of("train", [images[0], images[3]]),
+            "shared_qk_text": of("train", keys),
+            "shared_qk_images": set(),  # not among the runs
+            "hash_rounds": of("train", images[:3]),
+            "n_layers": of("train", [text[0], text[2]]),
+            "lsh_off": of("evaluate", [*text, *images[1:3], images[4], copies[1]]),
+            "speed_by_length": {"benchmark memory"},
+            "memory": {"benchmark memory"},
+        }
+    )
 
 
 @needs_extra
-def test_both_are_saved_where_one_is_logged_in(script: Script, environment: dict[str, str]) -> None:
+def test_both_are_saved_where_one_is_logged_in(script: Script, environment: dict[str, str], tmp_path: Path) -> None:
+    params = OmegaConf.load(PROJECT / "params.yaml")
+    data_sets = {"duplication": "duplication", "text": params.text, "images": params.images}
+    runs = [f"{data}_{name}" for kind, data in data_sets.items() for name in params.runs[kind]]
+    write_results(tmp_path, runs)
     with stand_in() as server:
         environment |= {"WANDB_BASE_URL": server.url, "WANDB_API_KEY": "0" * 40, "WANDB_MODE": "online"}
-        done = script("workspace", "logger.project=reformer")
+        done = script("workspace", "logger.project=reformer", f"root={tmp_path}")
     assert done.returncode == 0, done.stderr
     sent = dict(zip(server.asked, map(json.loads, filter(None, server.bodies)), strict=False))
-    spec = json.loads(sent["upsertView"]["variables"]["spec"])
-    assert len(list(panels(spec))) == 7 * 3 + 2 + 2 + 4
-    assert '"separate-qk"' in sent["upsertView"]["variables"]["spec"]
+    spec = sent["upsertView"]["variables"]["spec"]
+    assert len(list(panels(json.loads(spec)))) == 7 * 3 + 2 + 1 + 2 + 4
+    assert all(json.dumps(run) in spec for run in runs)
     assert json.loads(sent["UpsertView2"]["variables"]["spec"])
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import isinf, sqrt
 from statistics import fmean, stdev
 
-from reformer.report.results import NotTested, Run, RunGroup
+from reformer.report.results import LearnedNothing, NotTested, Run, RunGroup
 
 
 @dataclass(frozen=True)
@@ -107,13 +107,15 @@ def over_seeds(groups: Sequence[RunGroup], value: Callable[..., float]) -> Measu
         value: takes one run of each group.
 
     Raises:
-        NotTested: there is no such seed.
+        NotTested: there is no such seed, or one with which a network learned nothing.
     """
     values, reason = [], NotTested("no runs were asked for")
     for seed in groups[0].runs if groups else ():
         runs: list[Run] = [group.runs[seed] for group in groups]
         try:
             values.append(value(*runs))
+        except LearnedNothing:
+            raise
         except NotTested as missing:
             reason = missing
     if not values:

@@ -10,7 +10,7 @@ from itertools import pairwise
 from math import inf, log2
 
 from reformer.report.measured import Measured, over_seeds
-from reformer.report.results import IMAGES, TEXTS, NotTested, Results, Run, RunGroup
+from reformer.report.results import IMAGES, TEXTS, LearnedNothing, NotTested, Results, Run, RunGroup
 
 PARITY_LIMIT = 0.02
 """Bits/dim within which two networks count as equally good."""
@@ -23,14 +23,19 @@ GAIN = 0.01
 
 
 def scores(*runs: Run) -> list[float]:
-    """Test bits/dim of runs that are compared; raises NotTested unless each of them is better than guessing."""
-    found = [run.score("trained") for run in runs]
-    if not all(bits < UNIFORM for bits in found):  # not for one that diverged either
-        what = "text" if runs[0].spec.data in TEXTS else "photos"
-        raise NotTested(
-            f"a network on {runs[0].spec.data} is no better than a uniform guess, {UNIFORM:g} bits/dim, on its test {what}"
-        )
-    return found
+    """Test bits/dim of runs that are compared; raises LearnedNothing unless each of them is better than guessing."""
+    for run in runs:
+        if not learned(run):
+            what = "text" if run.spec.data in TEXTS else "photos"
+            raise LearnedNothing(
+                f"{run.folder.name} is no better than a uniform guess, {UNIFORM:g} bits/dim, on its test {what}"
+            )
+    return [run.score("trained") for run in runs]
+
+
+def learned(run: Run) -> bool:
+    """Whether a network copies, on the duplication task, or is better than guessing; one that diverged is not."""
+    return copies(run) if run.spec.data == "duplication" else run.score("trained") < UNIFORM
 
 
 def difference(one: Run, other: Run) -> float:
@@ -167,9 +172,9 @@ def cost_of_lsh_off(results: Results) -> Measured:
     """Least rise in bits/dim when the LSH layers are switched off, of networks that are better than guessing, or copy."""
 
     def cost(run: Run) -> float:
-        if run.spec.data == "duplication":  # where a guess takes less than 8 bits
-            copiers([run])
-        return run.score("off") - scores(run)[0]
+        if not learned(run):
+            raise NotTested(f"{run.folder.name} has not learned enough")
+        return run.score("off") - run.score("trained")
 
     costs = []
     for group in with_lsh_off(results):  # one by one: not all need have the same seeds

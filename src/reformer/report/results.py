@@ -21,6 +21,10 @@ class NotTested(Exception):
     """A number that was not measured. The message says why, in words for the report."""
 
 
+class LearnedNothing(NotTested):
+    """A network that would be compared is no better than guessing: that seed must not be left out of the comparison."""
+
+
 @dataclass(frozen=True)
 class Run:
     """One training run: a folder `runs/<name>_seed-<seed>`, whose files are read when first asked for."""

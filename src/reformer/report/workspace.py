@@ -1,14 +1,13 @@
 """The studies in W&B: a saved workspace of all curves, and a report with a section a study. Needs the extra `workspace`."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import wandb_workspaces.reports.v2 as wr
 import wandb_workspaces.workspaces as ws
 from wandb_workspaces import expr
 
-from reformer.report.results import IMAGES, TEXTS
+from reformer.report.results import NotTested, Results
+from reformer.report.studies import STUDIES
 
 TITLE = "Claims of the Reformer paper"
 LINES = ("variant", "settings")
@@ -16,30 +15,6 @@ LINES = ("variant", "settings")
 MEMORY_AXES = {"seq_len": "length", "n_layers": "layers", "n_hashes": "hash rounds", "d_ff": "d_ff"}
 EVALUATIONS = "test/evaluations"
 CROSS = [f"test/{attention}/accuracy" for attention in ("full", "lsh-8", "lsh-4", "lsh-2", "lsh-1")]
-
-
-@dataclass(frozen=True)
-class Study:
-    """A section of the report: runs that tags choose, a line for each but for its seed."""
-
-    title: str
-    data: Sequence[str]
-    """Names of the data sets, whichever the profile has."""
-    tags: Sequence[str] = ()
-    """Tags that all its runs have."""
-    without: Sequence[str] = ("separate-qk",)
-    """Tags that none of them has."""
-
-
-STUDIES = [
-    Study("Hash rounds on the duplication task (Table 2)", ("duplication",)),
-    Study("Sharing queries and keys on text (Figure 3, left)", TEXTS, ("full", "reversible"), ()),
-    Study("Sharing queries and keys on images (Figure 3, left)", IMAGES, ("full", "reversible"), ()),
-    Study("Reversible layers on text (Figure 3, right)", TEXTS),
-    Study("Reversible layers on images (Figure 3, right)", IMAGES),
-    Study("Hash rounds on images (Figure 4)", IMAGES, ("reversible",)),
-    Study("Depth on text (Figure 5, left)", TEXTS, ("reversible",)),
-]
 
 
 def workspace(entity: str, project: str) -> ws.Workspace:
@@ -59,10 +34,16 @@ def workspace(entity: str, project: str) -> ws.Workspace:
     return ws.Workspace(entity=entity, project=project, name=TITLE, sections=sections, runset_settings=settings)
 
 
-def report(entity: str, project: str) -> wr.Report:
-    """A section for each study, with its runs alone."""
+def report(entity: str, project: str, results: Results) -> wr.Report:
+    """A section for each study, in the order of data/report, with the runs that are compared there alone.
 
-    def grid(filters: list[expr.FilterExpr], panels: list[Any]) -> wr.PanelGrid:
+    Args:
+        entity: the user or team that the project belongs to.
+        project: its name.
+        results: names of the runs.
+    """
+
+    def grid(panels: list[Any], *filters: expr.FilterExpr) -> wr.PanelGrid:
         runs = wr.Runset(
             entity=entity, project=project, filters=expr.And(*filters), groupby=[f"config.{key}" for key in LINES]
         )
@@ -70,14 +51,19 @@ def report(entity: str, project: str) -> wr.Report:
 
     blocks: list[wr.H2 | wr.P | wr.PanelGrid] = [wr.P("Lines are means over seeds. The verdicts are in data/report.")]
     for study in STUDIES:
-        chosen = [expr.Tags().isin(list(study.data)), *(expr.Tags().isin([tag]) for tag in study.tags)]
-        chosen += [expr.Tags().notin(list(study.without))] if study.without else []
-        blocks += [wr.H2(study.title), grid([*chosen, expr.Metric("JobType") == "train"], _learning())]
-        if study.data == ("duplication",):
-            blocks.append(grid([*chosen, expr.Metric("JobType") == "evaluate"], _cross()))
-    benchmarks = [expr.Metric("JobType") == "benchmark"]
-    blocks += [wr.H2("Time and memory against length (Figure 5, right)"), grid(benchmarks, _speed())]
-    blocks += [wr.H2("Memory with each technique on and off (Tables 1 and 3)"), grid(benchmarks, _memory())]
+        blocks += [wr.H2(f"{study.title} ({study.source})"), wr.P(study.question)]
+        if study.benchmark:
+            blocks.append(grid(BENCHMARKS[study.benchmark](), expr.Metric("JobType") == "benchmark"))
+            continue
+        try:
+            compared = expr.Config("variant").isin([group.name for group in study.groups(results)])
+        except NotTested as reason:
+            blocks.append(wr.P(f"Not shown: {reason}."))
+            continue
+        if study.id != "lsh_off":
+            blocks.append(grid(_learning(), compared, expr.Metric("JobType") == "train"))
+        if study.id in EVALUATED:
+            blocks.append(grid(EVALUATED[study.id](), compared, expr.Metric("JobType") == "evaluate"))
     return wr.Report(entity=entity, project=project, title=TITLE, blocks=blocks, width="fluid")
 
 
@@ -103,6 +89,11 @@ def _cross() -> list[wr.BarPlot | wr.WeavePanelSummaryTable]:
     return [bars, wr.WeavePanelSummaryTable(table_name=EVALUATIONS, layout=wr.Layout(w=16, h=10))]
 
 
+def _off() -> list[wr.BarPlot]:
+    metrics = ["test/trained/bits_per_dim", "test/off/bits_per_dim"]
+    return [wr.BarPlot(title="Test bits/dim with the LSH layers on and off", metrics=metrics)]
+
+
 def _speed() -> list[wr.LinePlot]:
     return [
         _by_axis("speed_by_length", "seq_len", "seconds_per_step", "Seconds a step against length"),
@@ -121,3 +112,9 @@ def _by_axis(benchmark: str, axis: str, measured: str, title: str, curves: str =
     """All curves of a benchmark against its own axis, on logarithmic scales."""
     regex = f"^{benchmark}/{curves}.*/{measured}$"
     return wr.LinePlot(title=title, x=f"{benchmark}/{axis}", metric_regex=regex, log_x=True, log_y=True, title_x=axis)
+
+
+BENCHMARKS = {"speed_by_length": _speed, "memory": _memory}
+"""Panels of the studies that have a benchmark."""
+EVALUATED = {"duplication": _cross, "lsh_off": _off}
+"""Panels of the studies whose runs are evaluated with other attention than they were trained with."""
