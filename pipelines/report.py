@@ -12,6 +12,7 @@ from pathlib import Path
 
 from command import command
 from omegaconf import DictConfig
+from schema import seeds_by_run
 
 from reformer.report.build import build_report
 
@@ -20,11 +21,7 @@ from reformer.report.build import build_report
 def main(config: DictConfig) -> None:
     """Builds the report, and says where it is and how many claims it found to hold."""
     root = Path(config.root)
-    data_sets = {"duplication": "duplication", "text": config.text, "images": config.images}
-    runs = {
-        f"{data}_{name}": list(config.seeds[kind]) for kind, data in data_sets.items() for name in config.runs[kind]
-    }
-    build_report(root, config.profile, runs)
+    build_report(root, config.profile, seeds_by_run(config))
     n = json.loads((root / "report" / "claims.json").read_text(encoding="utf-8"))["counts"]
     print(
         f"report: {root / 'report' / 'index.html'}: {', '.join(f'{count} {verdict}' for verdict, count in n.items())}"

@@ -99,6 +99,14 @@ def choices(group: str) -> list[str]:
     return GlobalHydra.instance().config_loader().get_group_options(group)
 
 
+def seeds_by_run(config: DictConfig) -> dict[str, list[int]]:
+    """Seeds of each run that params.yaml lists, by its name without a seed."""
+    data_sets = {"duplication": "duplication", "text": config.text, "images": config.images}
+    return {
+        f"{data}_{name}": list(config.seeds[kind]) for kind, data in data_sets.items() for name in config.runs[kind]
+    }
+
+
 def run_config(config: DictConfig) -> RunConfig:
     """The run of a composed configuration, every value checked, with a name.
 

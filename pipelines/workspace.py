@@ -3,14 +3,16 @@
     python pipelines/workspace.py
     python pipelines/workspace.py logger.project=mine logger.entity=my-team
 
+The report compares the runs of params.yaml, as data/report does. Where data/runs is empty, two of its studies stay so too.
 Needs `wandb login` and the extra: pip install -e '.[workspace]'
 """
 
 from importlib.util import find_spec
+from pathlib import Path
 
 from command import command
 from omegaconf import DictConfig
-from schema import typed
+from schema import seeds_by_run, typed
 
 from reformer.settings import SettingError
 
@@ -25,10 +27,12 @@ def main(config: DictConfig) -> None:
 
     if not wandb.login(prompt=False, verify=False):
         raise SettingError("a workspace is saved in your W&B account: run `wandb login` first")
+    from reformer.report.results import Results
     from reformer.report.workspace import report, workspace
 
+    results = Results(Path(config.root), config.profile, seeds_by_run(config))
     entity: str = logger.entity or wandb.Api().default_entity or ""
-    for made in (workspace(entity, logger.project), report(entity, logger.project)):
+    for made in (workspace(entity, logger.project), report(entity, logger.project, results)):
         made.save()  # and says where
 
 

@@ -15,6 +15,7 @@ from wandb_server import stand_in
 
 from reformer.evaluation import benchmark
 from reformer.evaluation.config import BenchmarkConfig
+from reformer.report.results import Results
 from reformer.report.studies import STUDIES
 from reformer.training.callbacks import COLUMNS
 from reformer.training.config import LoggerConfig
