@@ -1,6 +1,6 @@
 """Models and batches of sizes that are small and all different, so that a swapped axis fails."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
@@ -79,7 +79,7 @@ def relative_error(found: Iterable[Tensor], exact: Iterable[Tensor]) -> float:
 def fixed_buckets(n_buckets: int = 4) -> Iterator[None]:
     """Buckets that follow from the position alone, scattered and of uneven size."""
 
-    def buckets(attention: Attention, q: Tensor) -> Tensor:
+    def buckets(attention: Attention, q: Tensor, _: Sequence[Tensor]) -> Tensor:
         places = torch.arange(q.shape[2])
         rounds = torch.arange(attention.config.n_hashes)[:, None]
         ids = ((places * places + 3 * places + 1) * (2 * rounds + 1) // 5 + rounds) % n_buckets

@@ -4,14 +4,14 @@ import pytest
 import torch
 
 from reformer.model import lsh_fused
-from reformer.model.lsh import hash_vectors, lsh_attention
+from reformer.model.lsh import draw_rotations, hash_vectors, lsh_attention
 
 
 def bytes_kept(n_hashes, length=512, **options):
     """Bytes that autograd keeps beside the inputs and the output, and those of the buckets."""
     generator = torch.Generator().manual_seed(0)
     qk, v = (torch.randn(1, 2, length, 16, generator=generator, requires_grad=True) for _ in range(2))
-    buckets = hash_vectors(qk, 64, n_hashes, generator)
+    buckets = hash_vectors(qk, draw_rotations(qk, 64, n_hashes, generator))
     kept: dict[int, int] = {}
 
     def pack(x):
@@ -37,4 +37,4 @@ def test_nothing_is_kept_per_round_but_the_buckets(monkeypatch, fused, window):
 
 def test_buckets_take_two_bytes_up_to_a_million_tokens():
     x = torch.randn(1, 1, 8, 4)
-    assert hash_vectors(x, 2 * (1 << 20) // 64, 2).dtype == torch.int16
+    assert hash_vectors(x, draw_rotations(x, 2 * (1 << 20) // 64, 2)).dtype == torch.int16

@@ -6,7 +6,7 @@ from live_bytes import LiveBytes
 from small import MIXED, small_batch, small_config
 
 import reformer.model.attention as attention_module
-from reformer.model.lsh import hash_vectors
+from reformer.model.lsh import draw_rotations, hash_vectors
 from reformer.model.reformer_lm import ReformerLM
 
 LENGTH = 1009
@@ -21,7 +21,7 @@ def model_of(**settings):
 
 def buckets_of(n_rounds, n_heads=2):
     """Bytes of the buckets of n_rounds hash rounds."""
-    return hash_vectors(torch.ones(1, n_heads, LENGTH, 6), 2 * (LENGTH // 16), n_rounds).nbytes
+    return hash_vectors(x := torch.ones(1, n_heads, LENGTH, 6), draw_rotations(x, 2 * (LENGTH // 16), n_rounds)).nbytes
 
 
 def measure(**settings):

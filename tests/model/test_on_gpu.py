@@ -31,8 +31,8 @@ def test_lsh_attention_gives_what_it_gives_on_cpu(causal, rules):
 def test_hashing_gives_the_buckets_it_gives_on_cpu():
     x = torch.randn(2, 3, 41, 7, dtype=torch.float64)
     rotations = draw_rotations(x, 12, 3)
-    there = hash_vectors(x.cuda(), 12, 3, rotations=[rotation.cuda() for rotation in rotations])
-    assert torch.equal(there.cpu(), hash_vectors(x, 12, 3, rotations=rotations))
+    there = hash_vectors(x.cuda(), [rotation.cuda() for rotation in rotations])
+    assert torch.equal(there.cpu(), hash_vectors(x, rotations))
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.3])

@@ -322,3 +322,28 @@ def test_gradients_by_finite_differences():
     x = torch.randn(1, 7, 4, dtype=torch.float64, requires_grad=True)
     with fixed_buckets():
         assert torch.autograd.gradcheck(stack, (x,), fast_mode=True)
+
+
+def test_weights_that_change_before_the_backward_pass_are_noticed():
+    model = small_model()
+    loss = model(*small_batch()).nll.mean()
+    with torch.no_grad():
+        next(model.stack.parameters()).add_(0.1)
+    with pytest.raises(RuntimeError, match="have changed since its forward pass"):
+        loss.backward()
+
+
+def test_weights_that_stand_in_for_a_while_are_noticed():
+    model = small_model()
+    others = {name: (parameter.detach() + 0.1).requires_grad_() for name, parameter in model.named_parameters()}
+    loss = torch.func.functional_call(model, others, small_batch()).nll.mean()
+    with pytest.raises(RuntimeError, match="have changed since its forward pass"):
+        loss.backward()
+
+
+def test_a_second_derivative_is_refused():
+    model = small_model()
+    x = torch.randn(2, 9, 10, dtype=torch.float64, requires_grad=True)
+    out, _ = model.stack(x)
+    with pytest.raises(RuntimeError, match="cannot be differentiated twice"):
+        torch.autograd.grad(out.sum(), x, create_graph=True)

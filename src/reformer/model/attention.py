@@ -3,7 +3,7 @@
 Shapes: B batch, L positions, D d_model, H heads, W d_head.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import torch
@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 from reformer.model.branch import Branch
 from reformer.model.config import ReformerConfig
 from reformer.model.dot_product import full_attention, local_attention
-from reformer.model.lsh import count_buckets, hash_vectors, lsh_attention
+from reformer.model.lsh import count_buckets, draw_rotations, hash_vectors, lsh_attention
 
 # Numbers in the queries of the heads that are computed at a time: what is more takes its heads one after the other.
 PIECE_SIZE = 1 << 24
@@ -42,12 +42,14 @@ class Attention(Branch):
         if self.kind == "off":
             yield x.new_zeros(x.shape)
             return
-        n_heads, width = self.config.n_heads, self.config.d_head
-        n_at_a_time = max(1, min(n_heads, PIECE_SIZE // (x.shape[0] * x.shape[1] * width)))
+        n_heads = self.config.n_heads
+        n_at_a_time = max(1, min(n_heads, PIECE_SIZE // (x.shape[0] * x.shape[1] * self.config.d_head)))
         project = partial(linear, self.norm(x)) if n_at_a_time == n_heads else self._in_parts(x)
+        # Drawn for all heads at once: how many take turns must not decide what they hash with.
+        rotations = self._rotations(x) if self.kind == "lsh" and not buckets else ()
         for piece, first in enumerate(range(0, n_heads, n_at_a_time)):
-            heads = slice(first * width, min(first + n_at_a_time, n_heads) * width)
-            yield self._piece(project, heads, padding_mask, buckets, piece)
+            heads = slice(first, min(first + n_at_a_time, n_heads))
+            yield self._piece(project, heads, padding_mask, buckets, piece, rotations)
 
     def _in_parts(self, x: Tensor) -> Project:
         """A projection that keeps nothing but x: the normalised stream, and its gradient, are larger than all of a piece."""
@@ -66,24 +68,37 @@ class Attention(Branch):
         return project
 
     def _piece(
-        self, project: Project, heads: slice, padding_mask: Tensor | None, buckets: list[Tensor], piece: int
+        self,
+        project: Project,
+        heads: slice,
+        padding_mask: Tensor | None,
+        buckets: list[Tensor],
+        piece: int,
+        rotations: Sequence[Tensor],
     ) -> Tensor:
         """What some heads add, (B, L, D); a function of its own, so that nothing outlives it but what its gradient needs."""
+        width = self.config.d_head
+        columns = slice(heads.start * width, heads.stop * width)
 
         def of_heads(matrix: nn.Linear) -> Tensor:
             """(B, heads of the piece, L, W)."""
-            return project(matrix.weight[heads]).unflatten(-1, (-1, self.config.d_head)).transpose(1, 2)
+            return project(matrix.weight[columns]).unflatten(-1, (-1, width)).transpose(1, 2)
 
         q, v = of_heads(self.to_q), of_heads(self.to_v)
         k = None if self.to_k is None else of_heads(self.to_k)
         if self.kind == "lsh" and piece == len(buckets):
-            buckets.append(self._hash(q))
+            buckets.append(self._hash(q, [rotation[:, heads] for rotation in rotations]))
         out = self._attend(q, k, v, padding_mask, buckets[piece] if self.kind == "lsh" else None)
-        return linear(out.transpose(1, 2).flatten(2), self.to_out.weight[:, heads])
+        return linear(out.transpose(1, 2).flatten(2), self.to_out.weight[:, columns])
 
-    def _hash(self, q: Tensor) -> Tensor:
-        n_buckets = self.config.n_buckets or count_buckets(q.shape[2], self.config.chunk_len)
-        return hash_vectors(q, n_buckets, self.config.n_hashes)
+    def _rotations(self, x: Tensor) -> Sequence[Tensor]:
+        """What all heads hash x, (B, L, D), with."""
+        n_buckets = self.config.n_buckets or count_buckets(x.shape[1], self.config.chunk_len)
+        queries = x.new_empty(x.shape[0], self.config.n_heads, 0, self.config.d_head)
+        return draw_rotations(queries, n_buckets, self.config.n_hashes)
+
+    def _hash(self, q: Tensor, rotations: Sequence[Tensor]) -> Tensor:
+        return hash_vectors(q, rotations)
 
     def _attend(
         self, q: Tensor, k: Tensor | None, v: Tensor, padding_mask: Tensor | None, buckets: Tensor | None

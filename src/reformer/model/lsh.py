@@ -51,7 +51,7 @@ def lsh_attention(
         n_hashes: rounds; not used where buckets or rotations are given.
         chunk_len: positions that the window is made of.
         causal: no position sees a later one.
-        n_buckets: even number of buckets a round; 0 takes `count_buckets(L, chunk_len)`.
+        n_buckets: even number of buckets a round; 0 takes `count_buckets(L, chunk_len)`. Not used with buckets or rotations.
         buckets: hashing as `hash_vectors` returns it, (B, H, R, L), all >= 0; nothing is hashed then.
         rotations: what to hash with, as `draw_rotations` returns it; nothing is drawn then.
         generator: what rotations are drawn from; None takes the global generator.
@@ -67,9 +67,20 @@ def lsh_attention(
     """
     length = qk.shape[2]
     require(qk.shape == v.shape, "the shape of v", f"that of qk, {tuple(qk.shape)}", tuple(v.shape))
+    require(qk.dtype == v.dtype, "the type of v", f"that of qk, {qk.dtype}", v.dtype)
+    require(qk.numel() > 0, "the shape of qk", "without a 0", tuple(qk.shape))
+    if padding_mask is not None:
+        require(
+            padding_mask.dtype == torch.bool and padding_mask.shape == (qk.shape[0], length),
+            "padding_mask",
+            f"bool, (B, L) = {(qk.shape[0], length)}",
+            f"{padding_mask.dtype}, {tuple(padding_mask.shape)}",
+        )
     rules = Rules(chunk_len, causal, same_bucket_mask, duplicate_correction, window)
     if buckets is None:
-        buckets = hash_vectors(qk, n_buckets or count_buckets(length, chunk_len), n_hashes, generator, rotations)
+        if rotations is None:
+            rotations = draw_rotations(qk, n_buckets or count_buckets(length, chunk_len), n_hashes, generator)
+        buckets = hash_vectors(qk, rotations)
     expected = (*qk.shape[:2], buckets.shape[2], length)
     require(buckets.shape == expected, "the shape of buckets", f"(B, H, R, L) = {expected}", tuple(buckets.shape))
     return _LSHAttention.apply(qk, v, buckets, padding_mask, rules)

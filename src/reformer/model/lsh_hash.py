@@ -64,26 +64,17 @@ def draw_rotations(
 
 
 @torch.no_grad()
-def hash_vectors(
-    qk: Tensor,
-    n_buckets: int,
-    n_hashes: int,
-    generator: torch.Generator | None = None,
-    rotations: Sequence[Tensor] | None = None,
-) -> Tensor:
+def hash_vectors(qk: Tensor, rotations: Sequence[Tensor]) -> Tensor:
     """Angular hash: the nearest of the directions of xR and -xR, for each factor of the number of buckets.
 
     Args:
         qk: (B, H, L, D), any length of vectors.
-        n_buckets: even. The ids reach the product of `factor_buckets(n_buckets)`.
-        generator: what the rotations are drawn from; None takes the global generator.
-        rotations: those of an earlier `draw_rotations` instead.
+        rotations: as `draw_rotations` returns them.
 
     Returns:
-        Bucket ids, (B, H, R, L), in the smallest of int16 and int32 that holds them.
+        Bucket ids, (B, H, R, L), in the smaller of int16 and int32 that holds them; they reach the product of
+        `factor_buckets(n_buckets)`.
     """
-    if rotations is None:
-        rotations = draw_rotations(qk, n_buckets, n_hashes, generator)
     n_examples, n_heads, length, _ = qk.shape
     n_rounds = rotations[0].shape[2]
     largest = prod(2 * rotation.shape[-1] for rotation in rotations) - 1

@@ -94,6 +94,7 @@ class _Reversible(torch.autograd.Function):
             padding_mask,
             parameters,
         )
+        ctx.weights = _weights(branches)
         ctx.autocast = _same_autocast(x.device.type)
         ctx.n_pieces, ctx.random_states = [], []
         kept: list[Tensor] = []
@@ -114,6 +115,11 @@ class _Reversible(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *nothing: Tensor) -> tuple[Tensor | None, ...]:
+        if _weights(ctx.branches) != ctx.weights:
+            raise RuntimeError(
+                "the weights of the reversible stack have changed since its forward pass, which it must compute again: "
+                "take the backward pass before the optimiser's step, or set reversible=False"
+            )
         changed, read, *kept = ctx.saved_tensors
         ctx.maybe_clear_saved_tensors()  # unless the graph is kept: else the last state would last until the first is reached
         grad_changed, grad_read = ctx.grads.pop(nothing)
@@ -197,6 +203,8 @@ class _Gradients:
         def take(number: int, grad: Tensor | None) -> Tensor | None:
             if grad is None:
                 return None
+            if torch.is_grad_enabled():
+                raise RuntimeError("the reversible stack cannot be differentiated twice: set reversible=False for that")
             self._grads[number] = grad.clone(memory_format=torch.contiguous_format)
             return grad.new_zeros(()).expand_as(grad)
 
@@ -232,6 +240,11 @@ class _RandomState:
             torch.set_rng_state(self.cpu)
             set_device_states(self.devices, self.states, device_type=self.device_type)
             return draw()
+
+
+def _weights(branches: Sequence[Branch]) -> list[tuple[int, int]]:
+    """What tells whether the weights are still the same tensors, with the same numbers in them."""
+    return [(id(weight), weight._version) for branch in branches for weight in branch.parameters()]
 
 
 def _dropped(out: Tensor, dropout: float) -> Tensor:
