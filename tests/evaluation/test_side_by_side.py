@@ -155,3 +155,17 @@ def test_peers_are_called_with_the_same_sizes():
         model, loss = network(config)
         loss(tokens).backward()
         assert sum(parameter.numel() for parameter in model.parameters()) > 0
+
+
+@pytest.mark.parametrize(("gigabytes", "met"), [(15.9, True), (16.1, False), (None, False)])
+def test_a_step_on_a_million_tokens_is_held_against_its_memory(content, gigabytes, met):
+    point = {"seq_len": 1 << 20, "n_layers": 6, "must_store_bytes": {"streams": 4e9, "activations_if_stored": 9e9}}
+    if gigabytes is None:
+        point |= {"skipped": "needs more memory than there is"}
+    else:
+        point |= {"seconds_per_step": 90.0, "process_peak_bytes": gigabytes * 1e9}
+    row = report.rows(content, [{"points": [point]}])[-1]
+    assert row.met == met
+    assert row.measured == gigabytes
+    assert "must be stored 4.0 GB" in row.others
+    assert row.what in report.markdown(content, [{"points": [point]}])

@@ -24,6 +24,7 @@ from torch.optim import Adam
 
 from reformer.evaluation.alternate import MATRIX, alternate, matrix_product
 from reformer.evaluation.peers import PEERS, Attend, reformer_pytorch_attention, require_peers
+from reformer.evaluation.plan import sequence_flops
 from reformer.evaluation.step import Step, measure, own_network, take_step
 from reformer.model.config import ReformerConfig
 from reformer.model.lsh import draw_rotations, lsh_attention
@@ -50,7 +51,9 @@ class Sizes:
     growth: tuple[int, ...] = (8192, 32768, 131072)
     leak_buckets: tuple[int, ...] = (512, 128, 32)
     """Buckets a round: as many as the paper has at `length`, a quarter, a sixteenth."""
-    model: ReformerConfig = field(default_factory=lambda: ReformerConfig(ff_chunk_size=2048, loss_chunk_size=2048))
+    model: ReformerConfig = field(
+        default_factory=lambda: ReformerConfig(window="chunk", ff_chunk_size=2048, loss_chunk_size=2048)
+    )
     repeats: int = 5
     seconds: float = 6.0
     """A side of a comparison that has taken this long is not repeated."""
@@ -138,7 +141,8 @@ def _growth(sizes: Sizes) -> dict[str, Any]:
 
 def _network_time(sizes: Sizes, length: int) -> dict[str, Any]:
     calls = {name: _training(network, replace(sizes.model, max_seq_len=length)) for name, network in NETWORKS.items()}
-    return {"seq_len": length, "seconds": alternate(calls, sizes.repeats, 3 * sizes.seconds)}
+    seconds = alternate(calls, sizes.repeats, 3 * sizes.seconds)
+    return {"seq_len": length, "seconds": seconds, "operations": sequence_flops(sizes.model, length)}
 
 
 def _network_peak(sizes: Sizes, name: str) -> dict[str, Any]:

@@ -38,36 +38,43 @@ class Row:
     def cells(self) -> list[str]:
         number = "none" if self.measured is None else f"{self.measured:,.2f}".rstrip("0").rstrip(".")
         if self.measured is not None and self.measured >= 10:
-            number = f"{self.measured:,.0f}"
+            number = f"{self.measured:,.1f}"
         unit = "" if self.measured is None else f" {self.unit}".replace(" x", "x")
         return [self.what, self.ours, self.others, number + unit, self.target, "met" if self.met else "**missed**"]
 
 
-def rows(content: Content) -> list[Row]:
-    """Every target of the table."""
+def rows(content: Content, steps: Sequence[Content] = ()) -> list[Row]:
+    """Every target of the table.
+
+    Args:
+        content: of the file that `run_side_by_side` wrote.
+        steps: of the files of the benchmarks of one step, million and paper_size, as far as they were run.
+    """
     return [
         *_attention_rows(content),
         *_curve_rows(content),
         _growth_row(content),
         *_network_rows(content),
         _residuals_row(content),
+        *(_step_row(step["points"][0]) for step in steps),
     ]
 
 
-def markdown(content: Content) -> str:
+def markdown(content: Content, steps: Sequence[Content] = ()) -> str:
     """The table, the curve against length, the leak of structure, and where all this was measured."""
     environment, rate = content["environment"], matrix_rate(content)
     peers = ", ".join(f"{name} {version}" for name, version in environment["peers"].items())
     where = (
         f"{environment['device']}, {environment['threads']} threads, torch {environment['torch']}, {peers}; "
         f"float32 matrix product {rate / 1e9:,.0f} GFLOP/s in the same run. Medians of calls taken in turns; "
-        f"forward and backward pass; load at the start {environment['load_before']:.1f}; "
+        f"forward and backward pass, LSH by the paper's chunks; load at the start {environment['load_before']:.1f}; "
         f"{environment['seconds'] / 60:.0f} minutes; commit {environment['commit'][:12]}, {environment['time']}."
     )
     head = ["", "ours", "others", "measured", "target", ""]
     parts = [
-        _table(head, [row.cells() for row in rows(content)]),
+        _table(head, [row.cells() for row in rows(content, steps)]),
         where,
+        _limits_words(content),
         *_curve_words(content),
         _leak_words(content),
     ]
@@ -150,8 +157,9 @@ def _curve_rows(content: Content) -> Iterator[Row]:
         ratio = _ratio(points[length], "full", name)
         longer = [_ratio(seconds, "full", name) for n, seconds in points.items() if n >= length]
         ours, others = _time(points[length][name]), f"full {_time(points[length]['full'])}"
-        target = f">= {least}x" if least > 1 else "> 1x from there on"
-        yield Row(f"{what}, {length:,} tokens", ours, others, ratio, target, min(longer) >= least)
+        met = min(longer) >= least if least > 1 else min(longer) > 1
+        target = f"{'>=' if least > 1 else '>'} {least}x from there on"
+        yield Row(f"{what}, {length:,} tokens", ours, others, ratio, target, met)
 
 
 def _growth_row(content: Content) -> Row:
@@ -176,11 +184,12 @@ def _network_rows(content: Content) -> Iterator[Row]:
         words = ", ".join(f"{name} {_time(seconds[name])}" for name in others)
         target = "not slower" if number else ">= 3x the faster (goal 4x)"
         yield Row(what, _time(seconds[OURS]), words, ratio, target, ratio >= least)
-        if number == 0 and peaks[OURS] and peaks[fastest]:
-            share = peaks[OURS] / peaks[fastest]
+        if number == 0:
+            share = peaks[OURS] / peaks[fastest] if peaks[OURS] and peaks[fastest] else None
             words = ", ".join(f"{name} {_megabytes(peaks[name])}" for name in others)
             target = "<= 0.5x that of the faster"
-            yield Row("its extra peak memory", _megabytes(peaks[OURS]), words, share, target, share <= 0.5)
+            met = share is not None and share <= 0.5
+            yield Row("its extra peak memory", _megabytes(peaks[OURS]), words, share, target, met)
 
 
 def _residuals_row(content: Content) -> Row:
@@ -190,6 +199,28 @@ def _residuals_row(content: Content) -> Row:
     what = f"reversible training step, {point['seq_len']:,} tokens"
     others = f"ordinary {_time(seconds['ordinary'])}"
     return Row(what, _time(seconds["reversible"]), others, ratio, "<= 1.4x", ratio <= 1.4)
+
+
+def _step_row(point: dict[str, Any]) -> Row:
+    what = f"one training step on {point['seq_len']:,} tokens, {point['n_layers']} layers: peak of the process"
+    stored = sum(size for name, size in point["must_store_bytes"].items() if name != "activations_if_stored") / 1e9
+    target = "<= 16 GB (goal 10 GB)"
+    others = f"what must be stored {stored:.1f} GB"
+    if "skipped" in point:
+        return Row(what, point["skipped"], others, None, target, False)
+    peak = point["process_peak_bytes"] / 1e9
+    return Row(what, f"{point['seconds_per_step'] / 60:.1f} minutes", others, peak, target, peak <= 16, "GB")
+
+
+def _limits_words(content: Content) -> str:
+    """How much of the time of a whole step its arithmetic would take at the rate of a large matrix product."""
+    point = content["network_time"][0]
+    least = point["operations"] / matrix_rate(content)
+    taken = median(point["seconds"][OURS])
+    return (
+        f"The matrix products of our whole training step alone would take {least:.2f} s at that rate, "
+        f"{100 * least / taken:.0f} % of its {taken:.2f} s: the rest is what a further gain could come from."
+    )
 
 
 def _curve_words(content: Content) -> list[str]:
@@ -226,7 +257,8 @@ def _leak_words(content: Content) -> str:
     seconds = content["attention"][0]["seconds"]
     cost = _ratio(seconds, "ours, window of sorted places", OURS)
     return (
-        "Outputs that move when one later token changes, by the paper's chunks (and by the window of sorted places): "
+        "Outputs, of random vectors, that move when one later token changes, by the paper's chunks (and by the window of "
+        "sorted places): "
         f"{', '.join(shares)}. That window takes {cost:.2f}x the time."
     )
 
