@@ -12,12 +12,17 @@ from typing import Any
 PROJECT = {"id": "p", "name": "reformer", "entity": {"id": "e", "name": "someone"}}
 ARTIFACT = {"id": "a", "digest": "d", "state": "COMMITTED", "artifactSequence": {"id": "s", "latestArtifact": None}}
 VIEW = {
-    "id": "view", "name": "nw-view", "displayName": "view", "description": "", "type": "runs",
+    "id": "view",
+    "name": "nw-view",
+    "displayName": "view",
+    "description": "",
+    "type": "runs",
     "project": {"id": "p", "name": "reformer", "entityName": "someone"},
     "spec": json.dumps(
         {"blocks": [], "panelSettings": {}, "width": "fluid", "authors": [], "discussionThreads": [], "ref": {}}
     ),
-    "createdAt": "2020-01-01T00:00:00", "updatedAt": "2020-01-01T00:00:00",
+    "createdAt": "2020-01-01T00:00:00",
+    "updatedAt": "2020-01-01T00:00:00",
 }
 ANSWERS: dict[str, Any] = {
     "UpsertBucket": {
@@ -38,7 +43,11 @@ ANSWERS: dict[str, Any] = {
                 {
                     "cursor": "c",
                     "node": {
-                        "id": "p", "name": "reformer", "entityName": "someone", "isBenchmark": False, "user": None,
+                        "id": "p",
+                        "name": "reformer",
+                        "entityName": "someone",
+                        "isBenchmark": False,
+                        "user": None,
                         "createdAt": "2020-01-01T00:00:00",
                     },
                 }
