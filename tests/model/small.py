@@ -85,5 +85,5 @@ def fixed_buckets(n_buckets: int = 4) -> Iterator[None]:
         ids = ((places * places + 3 * places + 1) * (2 * rounds + 1) // 5 + rounds) % n_buckets
         return ids.to(torch.int32).expand(*q.shape[:2], -1, -1)
 
-    with patch.object(Attention, "_hash", buckets):
+    with patch.object(Attention, "_hash", buckets), patch.object(Attention, "_rotations", return_value=()):
         yield
