@@ -2,7 +2,10 @@
 
 import json
 import multiprocessing
+import os
+import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -185,3 +188,36 @@ def test_the_peak_of_a_step_is_that_of_a_process_started_from_nothing(monkeypatc
     assert found["peak_bytes"] == pytest.approx(measure(asked)["peak_bytes"], abs=2_000_000)
     weights = 4 * 1536**2 * 4
     assert (found["peak_bytes"] > weights) == unfused
+
+
+def test_a_measured_step_ends_with_the_process_that_asked_for_it(tmp_path):
+    """Killed without a chance to say so: the step, here one that would take a minute, must not go on for nobody."""
+    code = f"""
+import time
+from pathlib import Path
+from reformer.evaluation import step
+from reformer.model.config import ReformerConfig
+
+def slow(config):
+    Path({str(tmp_path / "pid")!r}).write_text(str(__import__("os").getpid()))
+    time.sleep(60)
+
+if __name__ == "__main__":
+    step.measure(step.Step(ReformerConfig(max_seq_len=8), 8, 1, 0, "cpu", network=slow))
+"""
+    script = tmp_path / "asks.py"
+    script.write_text(code)
+    asking = subprocess.Popen([sys.executable, script])
+    written = tmp_path / "pid"
+    deadline = time.monotonic() + 60
+    while not (written.exists() and written.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    asking.kill()
+    asking.wait()
+    while time.monotonic() < deadline:
+        try:
+            os.kill(int(written.read_text()), 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    raise AssertionError("the step goes on")

@@ -2,16 +2,18 @@
 
 import ctypes
 import multiprocessing
+import os
 import signal
 import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
 from pathlib import Path
 from statistics import median
+from threading import Thread
 
 import torch
 from torch import Tensor, nn
@@ -97,6 +99,7 @@ def fresh_processes() -> BaseContext:
 
 
 def _child(sender: Connection, step: Step) -> None:
+    Thread(target=_end_with_parent, daemon=True).start()
     try:
         attention = sdpa_kernel(SDPBackend.MATH) if step.unfused else nullcontext()
         with attention:
@@ -105,6 +108,14 @@ def _child(sender: Connection, step: Step) -> None:
         if not any(words in str(error) for words in WANTS_MEMORY):
             raise
         sender.send({"skipped": "needs more memory than there is"})
+
+
+def _end_with_parent() -> None:
+    """Else a step of minutes would go on, for nobody, where whoever asked for it was killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
 
 
 def _measure(step: Step) -> dict[str, float | str]:
