@@ -54,7 +54,7 @@ picture: ## Take the report's picture for README.md (needs Chromium)
 .PHONY: lock
 lock: ## Write requirements.txt anew from pyproject.toml (needs uv)
 	@uv pip compile -q --universal --python-version 3.11 --extra dev --generate-hashes --no-header \
-	  --no-emit-index-url pyproject.toml -o requirements.txt
+	  pyproject.toml -o requirements.txt
 
 .PHONY: clean
 clean: ## Remove the environments and caches; results in data/ stay

@@ -14,7 +14,7 @@ from typing import Any
 from command import command
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
-from schema import choices, compose_usual, name_of, run_config, typed
+from schema import choices, compose_usual, data_sets, name_of, run_config, typed
 
 from reformer.evaluation.config import BENCHMARKS
 from reformer.settings import SettingError, require
@@ -71,7 +71,7 @@ def listed_runs(config: DictConfig) -> Iterator[tuple[DictConfig, RunConfig]]:
 
 def _data_sets(config: DictConfig, given: list[str]) -> Iterator[tuple[str, str, DictConfig]]:
     """Each kind, the data set of that kind, and what is usual for it."""
-    for kind, data in {"duplication": "duplication", "text": config.text, "images": config.images}.items():
+    for kind, data in data_sets(config).items():
         usual = compose_usual([*given, f"data={data}"]) if data in choices("data") else None
         if usual is None or usual.data.kind != kind:
             of_kind = [name for name in choices("data") if compose_usual([f"data={name}"]).data.kind == kind]

@@ -99,11 +99,17 @@ def choices(group: str) -> list[str]:
     return GlobalHydra.instance().config_loader().get_group_options(group)
 
 
+def data_sets(config: DictConfig) -> dict[str, str]:
+    """The data set of each kind."""
+    return {"duplication": "duplication", "text": config.text, "images": config.images}
+
+
 def seeds_by_run(config: DictConfig) -> dict[str, list[int]]:
     """Seeds of each run that params.yaml lists, by its name without a seed."""
-    data_sets = {"duplication": "duplication", "text": config.text, "images": config.images}
     return {
-        f"{data}_{name}": list(config.seeds[kind]) for kind, data in data_sets.items() for name in config.runs[kind]
+        f"{data}_{name}": list(config.seeds[kind])
+        for kind, data in data_sets(config).items()
+        for name in config.runs[kind]
     }
 
 

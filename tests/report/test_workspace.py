@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -52,16 +53,7 @@ def logged_by_benchmarks(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
         def log(self, _: object) -> None: ...
 
-    class Tracked:
-        experiment = Run()
-
-        def __init__(self, *_: object) -> None: ...
-        def __enter__(self) -> "Tracked":
-            return self
-
-        def __exit__(self, *_: object) -> None: ...
-
-    monkeypatch.setattr(benchmark, "tracked", Tracked)
+    monkeypatch.setattr(benchmark, "logged", lambda *_: nullcontext(Run()))
     measured = {"attention": "lsh-4", "seconds_per_step": 1.0, "peak_bytes": 2.0}
     config = BenchmarkConfig(name="speed_by_length", lengths=[8])
     benchmark._log(config, [{"seq_len": 7, **measured}], LoggerConfig())

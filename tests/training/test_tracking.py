@@ -197,7 +197,7 @@ def test_a_network_that_fails_at_the_start_does_not_cost_the_run(monkeypatch, ca
         return begin(mode=mode, **options)
 
     monkeypatch.setattr(wandb, "init", init)
-    with tracking.tracked(LoggerConfig(mode="online"), "a name", "a group", "train", {}) as logger:
+    with tracking.tracked(tiny_run("data", mode="online")) as logger:
         assert logger is not None
     assert capfd.readouterr().out.startswith("wandb: no such host: this run is logged offline\nwandb: offline ->")
 

@@ -22,7 +22,7 @@ from reformer.evaluation.step import Step, measure
 from reformer.training.config import LoggerConfig
 from reformer.training.device import choose_device
 from reformer.training.environment import environment
-from reformer.training.tracking import tracked
+from reformer.training.tracking import logged
 
 Labels = dict[str, Any]
 
@@ -110,10 +110,7 @@ def _in_words(result: dict[str, float | str]) -> str:
 
 def _log(config: BenchmarkConfig, points: list[dict[str, Any]], logger: LoggerConfig) -> None:
     """Logs a curve for each attention, or choice of techniques, against its axis."""
-    with tracked(logger, config.name, "benchmarks", "benchmark", asdict(config)) as wandb_logger:
-        if wandb_logger is None:
-            return
-        run = wandb_logger.experiment
+    with logged(logger, config.name, "benchmarks", "benchmark", asdict(config)) as run:
         for point in points:
             if "skipped" in point:
                 continue
@@ -123,7 +120,7 @@ def _log(config: BenchmarkConfig, points: list[dict[str, Any]], logger: LoggerCo
                 f"{config.name}/{curve}/peak_MB": point["peak_bytes"] / 1e6,
             }
             run.define_metric(f"{config.name}/{axis}")
-            for name in metrics:  # an exact name: the logger has claimed all the others for the step
+            for name in metrics:
                 run.define_metric(name, step_metric=f"{config.name}/{axis}")
             run.log({f"{config.name}/{axis}": point[axis], **metrics})
 

@@ -30,16 +30,8 @@ BYTES_PER_SECOND = 1_000_000
 
 
 @contextmanager
-def tracked(
-    config: LoggerConfig,
-    name: str,
-    group: str,
-    job_type: str,
-    settings: dict[str, Any],
-    tags: Sequence[str] = (),
-    upload: int = 0,
-) -> Iterator["WandbLogger | None"]:
-    """As `logged`, for Lightning; None on all devices but the first."""
+def tracked(run: RunConfig, upload: int = 0) -> Iterator["WandbLogger | None"]:
+    """Logs the block, which trains, as `logged` does, for Lightning; None on all devices but the first."""
     from pytorch_lightning.loggers import WandbLogger
     from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
@@ -51,11 +43,11 @@ def tracked(
     if getattr(rank_zero_only, "rank", 0):
         yield None
         return
-    with logged(config, name, group, job_type, settings, tags, upload) as run:
-        run.define_metric(STEP)
+    with logged(run.logger, run.name, run.data.name, "train", settings_of(run), tags_of(run), upload) as log:
+        log.define_metric(STEP)
         for metrics in ("train/*", "val/*"):
-            run.define_metric(metrics, step_metric=STEP)
-        yield Logger(experiment=run)
+            log.define_metric(metrics, step_metric=STEP)
+        yield Logger(experiment=log)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from reformer.training.device import choose_device
 from reformer.training.environment import environment, peak_bytes
 from reformer.training.fingerprint import fingerprint
 from reformer.training.lit_module import LitLanguageModel
-from reformer.training.tracking import settings_of, tags_of, tracked
+from reformer.training.tracking import tracked
 
 WEIGHTS = "weights.safetensors"
 
@@ -57,7 +57,7 @@ def train(run: RunConfig, command: str) -> dict[str, Any]:
     # After a look at the held-out split, so that its scores are in the checkpoint too.
     checkpoint = ModelCheckpoint(checkpoints, filename="last", every_n_epochs=1, save_on_train_epoch_end=False)
     n_bytes = sum(parameter.nbytes for parameter in module.parameters())
-    with tracked(run.logger, run.name, run.data.name, "train", settings_of(run), tags_of(run), n_bytes) as logger:
+    with tracked(run, upload=n_bytes) as logger:
         if logger is not None:
             use_data(logger.experiment, processed)
         trainer = _trainer(run, [curve, progress, checkpoint], logger)
