@@ -40,6 +40,8 @@ def in_one_line(error: BaseException) -> str:
             return _setting(error)
         case Exception() if _disk_is_full(error):
             return "the disk is full: free some room, or choose another folder by root=/its/path"
+        case ValueError() if str(error).startswith("Config group override must be"):
+            return "a group of settings is chosen by the name of a file, as data=photos; the choices: --help"
         case YAMLError():
             return "not YAML: " + " ".join(str(error).split())
         case OSError() if error.strerror:

@@ -234,6 +234,10 @@ def test_a_name_that_is_none_is_refused(name: str, message: str) -> None:
         ("model=nope", "error: model=nope is no choice: model must be one of reformer, transformer"),
         ("profile=nope", "error: profile=nope is no choice: profile must be one of cpu, cpu-long, paper"),
         ("experiment=nope", "error: experiment=nope is no choice: experiment must be one of duplication, "),
+        (
+            "trainer=3",
+            "error: a group of settings is chosen by the name of a file, as data=photos; the choices: --help",
+        ),
         ("model.n_hashes", "error: Error parsing override 'model.n_hashes' missing EQUAL"),
         ("--config-name=nope", "error: Cannot find primary config 'nope'"),
     ],

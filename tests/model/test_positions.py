@@ -1,12 +1,13 @@
 """Position embeddings: what they are made of, and how far they reach."""
 
-from math import prod
+from math import cos, prod, sin
 
 import pytest
 import torch
 from small import small_batch, small_config, small_model
 
 from reformer.model.positions import AxialPositions, build_positions
+from reformer.model.reformer_lm import ReformerLM
 from reformer.settings import SettingError
 
 
@@ -62,7 +63,16 @@ def test_learned_positions_are_one_row_each():
     assert torch.equal(positions(13), positions.weight[:13])
 
 
-@pytest.mark.parametrize("positions", ["axial", "learned"])
+@pytest.mark.parametrize("d_model", [10, 7])
+def test_sinusoids_start_by_their_formula_and_are_trained(d_model):
+    weight = ReformerLM(small_config(positions="sinusoids", d_model=d_model, max_seq_len=41)).positions.weight
+    wave = [sin, cos]
+    expected = [[wave[j % 2](i / 10000 ** ((j - j % 2) / d_model)) for j in range(d_model)] for i in range(41)]
+    torch.testing.assert_close(weight.detach(), torch.tensor(expected), rtol=0, atol=1e-6)
+    assert weight.requires_grad
+
+
+@pytest.mark.parametrize("positions", ["axial", "learned", "sinusoids"])
 def test_a_sequence_longer_than_max_seq_len_is_refused_though_the_table_has_room(positions):
     model = small_model(torch.float32, positions=positions, max_seq_len=37)
     assert model(small_batch(37)[0]).shape == (3, 37, 19)

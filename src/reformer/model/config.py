@@ -7,7 +7,7 @@ from reformer.settings import require, require_at_least, require_choice
 
 ATTENTION_KINDS = ("full", "local", "lsh", "off")
 WINDOWS = ("chunk", "sorted")
-POSITION_KINDS = ("axial", "learned")
+POSITION_KINDS = ("axial", "learned", "sinusoids")
 
 
 @dataclass
@@ -55,7 +55,8 @@ class ReformerConfig:
     loss_chunk_size: int = 0
     """Positions of logits and loss computed at a time; 0 takes all at once."""
     positions: str = "axial"
-    """axial: two factors of the length, each with an embedding of its own; learned: one row a position."""
+    """axial: two factors of the length, each with an embedding of its own; learned: one row a position; sinusoids: learned
+    rows that start as the Transformer's sinusoids (the authors', when they wrote the paper)."""
     embedding_std: float = 1.0
     """Standard deviation of token and position embeddings at the start; 1 as in the authors' released code."""
     axial_pos_shape: list[int] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Position embeddings: a row for each position, or the axial factorisation of the authors' released code.
+"""Trained position embeddings: a row for each position, or the axial factorisation of the authors' later code.
 
 Shapes: L positions, D d_model.
 """
@@ -11,10 +11,12 @@ from torch import Tensor, nn
 from reformer.model.config import ReformerConfig
 
 
-def build_positions(config: ReformerConfig) -> nn.Module:
+def build_positions(config: ReformerConfig) -> "LearnedPositions | AxialPositions":
     """The position embedding that the configuration names; maps a length L to (L, D)."""
     if config.positions == "learned":
         return LearnedPositions(config.max_seq_len, config.d_model)
+    if config.positions == "sinusoids":
+        return SinusoidPositions(config.max_seq_len, config.d_model)
     shape = config.axial_pos_shape or _nearly_square(config.max_seq_len)
     dims = config.axial_pos_dims or [config.d_model // 2, config.d_model - config.d_model // 2]
     return AxialPositions(shape, dims)
@@ -27,9 +29,30 @@ class LearnedPositions(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(max_seq_len, d_model))
 
+    def initialise(self, std: float) -> None:
+        """Draws what training starts from."""
+        nn.init.normal_(self.weight, std=std)
+
     def forward(self, length: int) -> Tensor:
         """Embeddings of positions 0 to L - 1, (L, D)."""
         return self.weight[:length]
+
+
+class SinusoidPositions(LearnedPositions):
+    """Learned positions that start as the Transformer's: neighbours are alike, so that attention finds them from the start.
+
+    Column 2i starts as sin(position / 10000^(2i / D)), column 2i + 1 as the cosine (Vaswani et al., 2017, section 3.5).
+    """
+
+    @torch.no_grad()
+    def initialise(self, std: float) -> None:
+        """Sets what training starts from; the standard deviation is that of a sinusoid, 0.7, whatever is asked for."""
+        length, width = self.weight.shape
+        at = torch.arange(length, dtype=torch.float64, device=self.weight.device)[:, None]
+        even = torch.arange(0, width, 2, dtype=torch.float64, device=self.weight.device)
+        angles = at * 10000 ** (-even / width)
+        self.weight[:, 0::2] = angles.sin()
+        self.weight[:, 1::2] = angles[:, : width // 2].cos()
 
 
 class AxialPositions(nn.Module):
@@ -42,6 +65,11 @@ class AxialPositions(nn.Module):
         super().__init__()
         self.rows = nn.Parameter(torch.empty(shape[0], dims[0]))
         self.columns = nn.Parameter(torch.empty(shape[1], dims[1]))
+
+    def initialise(self, std: float) -> None:
+        """Draws what training starts from."""
+        nn.init.normal_(self.rows, std=std)
+        nn.init.normal_(self.columns, std=std)
 
     def forward(self, length: int) -> Tensor:
         """Embeddings of positions 0 to L - 1, (L, D)."""

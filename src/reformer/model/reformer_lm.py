@@ -22,7 +22,7 @@ class ReformerLM(nn.Module):
 
     | parameters | at the start |
     |---|---|
-    | token embedding, positions | normal, standard deviation `embedding_std` |
+    | token embedding, positions | normal, standard deviation `embedding_std`; or sinusoids, where positions are |
     | matrices | uniform after Glorot |
     | biases | 0 |
     | LayerNorm | 1 and 0 |
@@ -37,8 +37,7 @@ class ReformerLM(nn.Module):
         self.head = Head(config)
         nn.init.normal_(self.embedding.weight, std=config.embedding_std)
         self.apply(_initialise)
-        for weight in self.positions.parameters():
-            nn.init.normal_(weight, std=config.embedding_std)
+        self.positions.initialise(config.embedding_std)
 
     @overload
     def forward(self, inputs: Tensor, targets: None = None, padding_mask: Tensor | None = None) -> Tensor: ...
