@@ -113,7 +113,7 @@ def test_every_experiment_says_command_expectation_and_cost(experiment: str) -> 
 @pytest.mark.parametrize("optimizer", ["adam", "adafactor"])
 @pytest.mark.parametrize("trainer", ["default", "ddp"])
 def test_every_choice_composes(model: str, optimizer: str, trainer: str) -> None:
-    run = settled(f"model={model}", f"optimizer={optimizer}", f"trainer={trainer}")
+    run = settled(f"model={model}", f"optimizer={optimizer}", f"trainer={trainer}", "data.batch_size=8")
     assert run.optimizer.name == optimizer
     assert run.model.reversible == (model == "reformer")
 
@@ -225,6 +225,10 @@ def test_a_name_that_is_none_is_refused(name: str, message: str) -> None:
         ("model.attention=lsh", "error: model.attention must be a list, as [a,b]: "),
         ("model.n_hashes=0", "error: model.n_hashes must be >= 1, got 0"),
         ("data=photos data.side=32", "error: data.seq_len must be side * side * 3 = 3072, got 768"),
+        (
+            "trainer.devices=3",
+            "error: data.batch_size must be a multiple of trainer.devices * trainer.num_nodes = 3, got ",
+        ),
         ("model.max_seq_len=7", "error: model.max_seq_len must be >= data.seq_len = "),
         ("evaluation.attention=[lhs-4]", "error: evaluation.attention must be full, local, off, lsh-N"),
         ("seeds=[1,2]", "error: seeds is by kind: seeds.text=[1,2]\n"),

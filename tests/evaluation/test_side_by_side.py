@@ -122,6 +122,45 @@ def test_the_faster_peer_counts(content):
     assert (row.measured, row.met) == (2.0, False)
 
 
+@pytest.mark.parametrize(
+    ("at", "times", "met"),
+    [
+        (2048, {2048: 1.01, 4096: 3.0, 32768: 12.0}, True),
+        (2048, {2048: 1.0, 4096: 3.0, 32768: 12.0}, False),
+        (2048, {2048: 1.5, 4096: 0.9, 32768: 12.0}, False),  # from there on
+        (32768, {32768: 10.0, 65536: 20.0}, True),
+        (32768, {32768: 9.9, 65536: 20.0}, False),
+        (32768, {32768: 11.0, 65536: 9.0}, False),
+    ],
+)
+def test_full_attention_must_be_beaten_from_a_length_on(content, at, times, met):
+    curve = [{"seq_len": n, "seconds": {"lsh-4": [1.0], "full": [full]}} for n, full in times.items()]
+    row = row_of({**content, "curve": curve}, f"4 rounds against full attention, {at:,}")
+    assert (row.measured, row.met) == (times[at], met)
+
+
+@pytest.mark.parametrize(("share", "met"), [(0.36, True), (0.34, False)])
+def test_the_share_of_the_matrix_rate_has_a_target(content, share, met):
+    attention = content["attention"][0]
+    ours = attention["operations"] / attention["matrix_product_operations"] / share
+    row = row_of(seconds_of(content, "attention", ours=[ours], **{"matrix product": [1.0]}), "its share")
+    assert row.met == met
+
+
+@pytest.mark.parametrize(("bytes_of_ours", "met"), [(5e6, True), (5.1e6, False)])
+def test_our_extra_memory_is_held_against_that_of_the_faster_peer(content, bytes_of_ours, met):
+    faster = seconds_of(content, "network_time", transformers=[1.0], **{"reformer-pytorch": [2.0]})
+    peaks = {"ours": bytes_of_ours, "transformers": 1e7, "reformer-pytorch": 1e9}
+    peaks = [{"network": name, "peak_bytes": size} for name, size in peaks.items()]
+    assert row_of({**faster, "network_peak": peaks}, "its extra peak memory").met == met
+
+
+@pytest.mark.parametrize(("reversible", "met"), [(1.4, True), (1.41, False)])
+def test_recomputing_may_cost_so_much_time(content, reversible, met):
+    seconds = {"reversible": [reversible], "ordinary": [1.0]}
+    assert row_of(seconds_of(content, "residuals", **seconds), "reversible training step").met == met
+
+
 def test_growth_is_that_of_the_time_of_a_token(content):
     row = row_of(seconds_of(content, "growth", **{"16": [1.0], "64": [5.0]}), "time a token")
     assert (row.measured, row.met) == (25.0, True)
@@ -147,7 +186,7 @@ def test_a_missing_peer_is_told_in_one_line_with_its_remedy(monkeypatch, tmp_pat
         run_side_by_side(SIZES, tmp_path / "x.json", "")
 
 
-def test_peers_are_called_with_the_same_sizes():
+def test_peers_take_a_training_step():
     pytest.importorskip("reformer_pytorch", reason="installed by `make bench` only")
     config = replace(SMALL, max_seq_len=64)
     tokens = torch.randint(config.vocab_size, (1, 64))
@@ -164,8 +203,10 @@ def test_a_step_on_a_million_tokens_is_held_against_its_memory(content, gigabyte
         point |= {"skipped": "needs more memory than there is"}
     else:
         point |= {"seconds_per_step": 90.0, "process_peak_bytes": gigabytes * 1e9}
-    row = report.rows(content, [{"points": [point]}])[-1]
+    step = {"points": [point], "environment": {"commit": "0123456789ab+changes"}}
+    row = report.rows(content, [step])[-1]
     assert row.met == met
     assert row.measured == gigabytes
     assert "must be stored 4.0 GB" in row.others
-    assert row.what in report.markdown(content, [{"points": [point]}])
+    assert "(0123456789+changes)" in row.what
+    assert row.what in report.markdown(content, [step])

@@ -1,4 +1,7 @@
-"""Counts the bytes of tensors that are alive: the same on every machine, whatever the allocator or other processes do."""
+"""Counts the bytes of tensors that are alive: the same on every machine, whatever the allocator or other processes do.
+
+States of random generators, some 5 KB for each branch with dropout, are no results of operators and are not counted.
+"""
 
 import weakref
 from collections.abc import Callable, Collection, Iterable

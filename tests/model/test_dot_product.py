@@ -162,3 +162,12 @@ def test_what_comes_later_leaves_earlier_outputs_bit_identical(attention, shared
         before, after = attention(q, k, v), attention(*changed)
         assert torch.equal(before[:, :, :first_changed], after[:, :, :first_changed])
         assert not torch.equal(before[:, :, first_changed:], after[:, :, first_changed:])
+
+
+@each_attention
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_queries_without_a_direction_see_all_alike(attention, dtype):
+    q = torch.zeros(1, 1, 7, 5, dtype=dtype, requires_grad=True)
+    out = attention(q, None, torch.ones_like(q))
+    torch.testing.assert_close(out, torch.ones_like(out))
+    assert torch.autograd.grad(out.sum(), q)[0].isfinite().all()

@@ -1,5 +1,7 @@
 """LSH attention against its brute-force twin, and the properties that the paper's algorithm must have."""
 
+from math import log
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -157,3 +159,35 @@ def test_a_sorted_window_without_the_same_bucket_mask_is_refused():
     qk, v, _, _ = inputs()
     with pytest.raises(SettingError, match="window"):
         lsh_attention(qk, v, window="sorted", same_bucket_mask=False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"buckets": torch.zeros(2, 3, 0, 37, dtype=torch.int16)}, "the shape of buckets"),
+        ({"buckets": torch.zeros(2, 37, dtype=torch.int16)}, "the shape of buckets"),
+        ({"buckets": torch.zeros(2, 3, 1, 37)}, "the type of buckets must be integer"),
+        ({"buckets": torch.full((2, 3, 1, 37), -1, dtype=torch.int16)}, "buckets must be >= 0, got -1"),
+        ({"n_hashes": 0}, "n_hashes must be >= 1"),
+    ],
+)
+def test_hashing_that_makes_no_sense_is_refused(changes, named):
+    qk, v, _, _ = inputs()
+    with pytest.raises(SettingError, match=named):
+        lsh_attention(qk, v, **changes)
+
+
+def test_kernels_that_are_missing_or_mean_another_thing_are_not_used(monkeypatch):
+    attend, exist = lsh_fused._attend, lsh_fused.kernels_exist.__wrapped__
+
+    def missing(*_):
+        raise AttributeError("no such operator")
+
+    def in_base_2(*given):
+        out, lse = attend(*given)
+        return out, lse / log(2)
+
+    assert exist()
+    for changed in (missing, in_base_2):
+        monkeypatch.setattr(lsh_fused, "_attend", changed)
+        assert not exist()

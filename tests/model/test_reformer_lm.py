@@ -14,6 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from reformer.model.config import ReformerConfig
 from reformer.model.reformer_lm import ReformerLM
+from reformer.settings import SettingError
 
 exactly = partial(torch.testing.assert_close, rtol=0, atol=1e-10)
 each_mix = pytest.mark.parametrize("attention", [["full"], ["local"], ["lsh"], MIXED], ids="-".join)
@@ -96,6 +97,18 @@ def test_every_type_of_number_trains(dtype, autocast, network):
     for name, grad in grads.items():
         assert grad.dtype == dtype
         torch.testing.assert_close(grad.double(), expected_grads[name], rtol=0, atol=tolerance)
+
+
+@each_network
+def test_inside_autocast_float64_is_left_alone_and_equals_the_stored_twin(network):
+    model = small_model(dropout=0.1, ff_chunk_size=9, loss_chunk_size=11, **network)
+    with torch.autocast("cpu", torch.bfloat16):
+        exactly(step(model, *small_batch()), step(twin_of(model, reversible=False), *small_batch()))
+
+
+def test_targets_of_another_length_are_refused():
+    with pytest.raises(SettingError, match=r"the shape of targets must be \(B, L\) = \(3, 29\), got \(3, 28\)"):
+        small_model()(small_batch()[0], small_batch()[1][:, 1:])
 
 
 # What must not be seen

@@ -23,6 +23,7 @@ from reformer.report.claims import CLAIMS
 from reformer.report.results import Results
 from reformer.report.studies import STUDIES
 
+SEEDS = (1, 2, 3)
 PUBLISHED_TIMES = {kind: dict(zip(paper.LENGTHS, times, strict=True)) for kind, times in paper.FIGURE_5_SECONDS.items()}
 
 
@@ -31,14 +32,20 @@ def copying(trained, evaluated, accuracy):
 
     def change(root):
         row = {**paper.TABLE_2[trained], evaluated: accuracy}
-        write_run(root, f"duplication_{trained}_reversible", 1, accuracy=row)
+        for seed in SEEDS:
+            write_run(root, f"duplication_{trained}_reversible", seed, accuracy=row)
 
     return change
 
 
 def scoring(name, bits, off=0.61):
-    """One run with other bits/dim."""
-    return lambda root: write_run(root, name, 1, bits=bits, off=off)
+    """One network with other bits/dim, the same for all seeds."""
+
+    def change(root):
+        for seed in SEEDS:
+            write_run(root, name, seed, bits=bits, off=off)
+
+    return change
 
 
 def timing(attention, factor):
@@ -91,9 +98,9 @@ WORSE = {
 @pytest.fixture(scope="module")
 def as_published(tmp_path_factory):
     """Results that are the paper's where it prints numbers, and agree with it where it draws curves."""
-    root = write_results(tmp_path_factory.mktemp("published"), ALL_RUNS)
+    root = write_results(tmp_path_factory.mktemp("published"), ALL_RUNS, SEEDS)
     for trained, row in paper.TABLE_2.items():
-        write_run(root, f"duplication_{trained}_reversible", 1, accuracy=row)
+        copying(trained, "full", row["full"])(root)
     write_speed(root, PUBLISHED_TIMES)
     depths = {kind: paper.HUGGING_FACE_MB[kind == ALL] for kind in (STORED, ALL)}
     write_memory(root, "n_layers", {kind: {n: mb * 1e6 for n, mb in row.items()} for kind, row in depths.items()})
@@ -101,7 +108,7 @@ def as_published(tmp_path_factory):
 
 
 def verdicts(root, runs=ALL_RUNS):
-    results = Results(root, "cpu", dict.fromkeys(runs, (1,)))
+    results = Results(root, "cpu", dict.fromkeys(runs, SEEDS))
     return {claim.id: judge(claim, results).verdict for claim in CLAIMS}
 
 
@@ -119,7 +126,8 @@ def test_a_worse_run_turns_its_claim_not_reproduced(claim, as_published, tmp_pat
 def test_networks_at_chance_reproduce_no_claim_about_copying(as_published, tmp_path):
     root = shutil.copytree(as_published, tmp_path / "chance")
     for trained, row in paper.TABLE_2.items():
-        write_run(root, f"duplication_{trained}_reversible", 1, accuracy=dict.fromkeys(row, 0.008))
+        for seed in SEEDS:
+            write_run(root, f"duplication_{trained}_reversible", seed, accuracy=dict.fromkeys(row, 0.008))
     found = {name: verdict for name, verdict in verdicts(root).items() if name.startswith("copy_")}
     says_nothing = ("copy_monotone", "copy_lsh_to_full")
     assert found == {name: NOT_TESTED if name in says_nothing else NOT_REPRODUCED for name in found}
@@ -127,7 +135,8 @@ def test_networks_at_chance_reproduce_no_claim_about_copying(as_published, tmp_p
 
 def test_a_missing_run_leaves_only_its_own_claims_untested(as_published, tmp_path):
     root = shutil.copytree(as_published, tmp_path / "missing")
-    shutil.rmtree(root / "runs" / "wikipedia_lsh-2_ordinary_seed-1")
+    for seed in SEEDS:
+        shutil.rmtree(root / "runs" / f"wikipedia_lsh-2_ordinary_seed-{seed}")
     untested = {name for name, verdict in verdicts(root).items() if verdict == NOT_TESTED}
     assert untested == {"reversible_text"}
 
@@ -135,7 +144,7 @@ def test_a_missing_run_leaves_only_its_own_claims_untested(as_published, tmp_pat
 def test_a_missing_benchmark_leaves_only_its_own_claims_untested(as_published, tmp_path):
     root = shutil.copytree(as_published, tmp_path / "missing")
     (root / "benchmarks" / "memory.json").unlink()
-    results = Results(root, "cpu", dict.fromkeys(ALL_RUNS, (1,)))
+    results = Results(root, "cpu", dict.fromkeys(ALL_RUNS, SEEDS))
     untested = {c.id: judge(c, results).reason for c in CLAIMS if judge(c, results).verdict == NOT_TESTED}
     of_memory = [claim.id for claim in CLAIMS if claim.study == "memory"]
     assert untested == dict.fromkeys(of_memory, "benchmarks/memory.json is missing")

@@ -8,6 +8,7 @@ from reformer.data.config import DuplicationConfig
 from reformer.evaluation.evaluate import evaluate
 from reformer.model import dot_product
 from reformer.model.config import ReformerConfig
+from reformer.model.unit_length import to_unit_length
 from reformer.report.claim import NOT_REPRODUCED, REPRODUCED, judge
 from reformer.report.claims import CLAIMS
 from reformer.report.results import Results
@@ -57,6 +58,6 @@ def verdict_on_copying(root: str) -> str:
 
 def test_copying_with_full_attention_is_reproduced_and_with_logits_scaled_by_an_eighth_it_is_not(monkeypatch):
     assert verdict_on_copying("as-it-is") == REPRODUCED
-    to_unit_length = dot_product._unit  # of the keys: the logits' only scale where queries and keys are shared
-    monkeypatch.setattr(dot_product, "_unit", lambda q: to_unit_length(q) / 8)
+    # Of the keys: the logits' only scale where queries and keys are shared.
+    monkeypatch.setattr(dot_product, "to_unit_length", lambda q: to_unit_length(q) / 8)
     assert verdict_on_copying("worse") == NOT_REPRODUCED

@@ -16,6 +16,8 @@ from tiny import tiny_run
 from wandb_server import stand_in
 
 from reformer.data.config import TextConfig
+from reformer.evaluation import benchmark
+from reformer.evaluation.config import BenchmarkConfig
 from reformer.evaluation.evaluate import evaluate
 from reformer.training import tracking
 from reformer.training.artifacts import LONGEST, _allowed
@@ -215,6 +217,44 @@ def test_what_wandb_fails_at_is_told_and_forgiven(capsys):
     with tracking.forgiven():
         raise RuntimeError
     assert capsys.readouterr().out == "wandb: Connection lost: not logged\nwandb: RuntimeError: not logged\n"
+
+
+def test_a_service_that_dies_costs_neither_an_evaluation_nor_a_benchmark(monkeypatch, capfd):
+    def fail(*_: object, **__: object) -> None:
+        raise ConnectionResetError("Connection lost")
+
+    run = on_text()
+    train(run, "")
+    monkeypatch.setattr(wandb.Run, "log", fail)
+    monkeypatch.setattr(wandb.Run, "define_metric", fail)
+    assert set(evaluate(run)["results"]) == {"full", "lsh-3"}
+    point = {"reversible": True, "n_layers": 2, "seconds_per_step": 1.0, "peak_bytes": 2.0}
+    benchmark._log(BenchmarkConfig(name="million"), [point], LoggerConfig(mode="offline"))
+    assert capfd.readouterr().out.count("wandb: Connection lost: not logged") == 2
+
+
+def test_what_a_benchmark_logs_is_drawn_against_its_own_axis():
+    points = [
+        {"attention": attention, "seq_len": length, "seconds_per_step": seconds, "peak_bytes": 3e6}
+        for attention, length, seconds in (("full", 128, 0.5), ("full", 256, 1.5), ("lsh-2", 128, 0.25))
+    ]
+    skipped = {"attention": "lsh-2", "seq_len": 256, "skipped": "needs more memory than there is"}
+    benchmark._log(BenchmarkConfig("speed_by_length", lengths=[128]), [*points, skipped], LoggerConfig(mode="offline"))
+    folder = offline_run("benchmark")
+    logged_points = [record["item"] for record in records(folder, "history")]
+    axis = "speed_by_length/seq_len"
+    assert [(item[axis], item.get("speed_by_length/full/seconds_per_step")) for item in logged_points] == [
+        (128, 0.5),
+        (256, 1.5),
+        (128, None),
+    ]
+    assert logged_points[2]["speed_by_length/lsh-2/seconds_per_step"] == 0.25
+    assert logged_points[2]["speed_by_length/lsh-2/peak_MB"] == 3
+    axes = {metric["name"]: metric.get("step_metric") for metric in records(folder, "metric")}
+    curves = {
+        f"speed_by_length/{kind}/{what}" for kind in ("full", "lsh-2") for what in ("seconds_per_step", "peak_MB")
+    }
+    assert axes == {axis: None, **dict.fromkeys(curves, axis)}
 
 
 def trained_online(folder: Path, url: str) -> tuple[subprocess.CompletedProcess[str], float]:

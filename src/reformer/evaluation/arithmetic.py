@@ -3,10 +3,12 @@
 Shapes: B batch (1 here), H heads, R n_hashes, L positions, D d_model.
 """
 
+from math import prod
+
 import torch
 
 from reformer.model.config import ReformerConfig
-from reformer.model.lsh import count_buckets
+from reformer.model.lsh_hash import count_buckets, factor_buckets
 from reformer.model.reformer_lm import ReformerLM
 
 FLOAT = 4
@@ -26,7 +28,7 @@ def must_store(model: ReformerConfig, seq_len: int) -> dict[str, int]:
     stream = FLOAT * seq_len * model.d_model
     heads = FLOAT * seq_len * model.n_heads * model.d_head
     n_buckets = model.n_buckets or count_buckets(seq_len, model.chunk_len)
-    id_size = 2 if n_buckets <= 1 << 15 else 4
+    id_size = 2 if prod(factor_buckets(n_buckets)) <= 1 << 15 else 4
     with torch.device("meta"):
         n_parameters = sum(parameter.numel() for parameter in ReformerLM(model).parameters())
     return {

@@ -22,7 +22,7 @@ from reformer.evaluation.step import Step, measure
 from reformer.training.config import LoggerConfig
 from reformer.training.device import choose_device
 from reformer.training.environment import environment
-from reformer.training.tracking import logged
+from reformer.training.tracking import forgiven, logged
 
 Labels = dict[str, Any]
 
@@ -110,7 +110,7 @@ def _in_words(result: dict[str, float | str]) -> str:
 
 def _log(config: BenchmarkConfig, points: list[dict[str, Any]], logger: LoggerConfig) -> None:
     """Logs a curve for each attention, or choice of techniques, against its axis."""
-    with logged(logger, config.name, "benchmarks", "benchmark", asdict(config)) as run:
+    with logged(logger, config.name, "benchmarks", "benchmark", asdict(config)) as run, forgiven():
         for point in points:
             if "skipped" in point:
                 continue

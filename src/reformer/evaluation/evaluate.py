@@ -19,7 +19,7 @@ from reformer.training.artifacts import use_data, use_weights
 from reformer.training.config import RunConfig
 from reformer.training.device import choose_device
 from reformer.training.scores import TokenSums
-from reformer.training.tracking import logged, settings_of, table, tags_of
+from reformer.training.tracking import forgiven, logged, settings_of, table, tags_of
 
 SCORES = ("loss", "bits_per_dim", "accuracy")
 
@@ -66,7 +66,8 @@ def evaluate(run: RunConfig) -> dict[str, Any]:
 def _log(run: RunConfig, weights: Path, results: dict[str, dict[str, float]]) -> None:
     """Logs the scores as `<split>/<attention>/<score>`, and as a table: those of several runs make the cross of Table 2."""
     settings, split = settings_of(run), run.evaluation.split
-    with logged(run.logger, run.name, run.data.name, "evaluate", settings, tags_of(run), weights.stat().st_size) as log:
+    size = weights.stat().st_size
+    with logged(run.logger, run.name, run.data.name, "evaluate", settings, tags_of(run), size) as log, forgiven():
         use_weights(log, run.name, weights)
         use_data(log, Path(run.root) / "processed" / run.data.name)
         rows = [[settings["attention"], evaluated, *map(found.get, SCORES)] for evaluated, found in results.items()]

@@ -69,6 +69,7 @@ def run_side_by_side(sizes: Sizes, path: Path, command: str) -> dict[str, Any]:
     begin = perf_counter()
     about: dict[str, Any] = environment(torch.device("cpu"), command)
     about |= {"peers": {name: version(name) for name in PEERS}, "load_before": os.getloadavg()[0]}
+    about["gomp_spincount"] = os.environ.get("GOMP_SPINCOUNT", "")
     measured: dict[str, list[dict[str, Any]]] = {}
     measurements = list(_measurements(sizes))
     console = Console(stderr=True)
@@ -141,7 +142,7 @@ def _growth(sizes: Sizes) -> dict[str, Any]:
 
 def _network_time(sizes: Sizes, length: int) -> dict[str, Any]:
     calls = {name: _training(network, replace(sizes.model, max_seq_len=length)) for name, network in NETWORKS.items()}
-    seconds = alternate(calls, sizes.repeats, 3 * sizes.seconds)
+    seconds = alternate(calls, sizes.repeats, 6 * sizes.seconds)
     return {"seq_len": length, "seconds": seconds, "operations": sequence_flops(sizes.model, length)}
 
 

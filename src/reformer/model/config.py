@@ -34,9 +34,11 @@ class ReformerConfig:
     n_hashes: int = 4
     """Hash rounds. No parameter depends on it."""
     chunk_len: int = 64
-    """Positions a chunk of sorted positions (lsh) or of neighbours (local); a query sees its own chunk and the one before."""
+    """Positions a chunk of sorted positions (lsh, see `window`) or of neighbours (local: a query sees its own chunk, the one
+    before and, where not causal, the one after)."""
     n_buckets: int = 0
-    """Buckets a round; 0 takes 2 * (length // chunk_len) from the length at hand."""
+    """Buckets a round, or a few more where two even factors ask for them; 0 takes 2 * (length // chunk_len), at least 2, from
+    the length at hand."""
     same_bucket_mask: bool = True
     """Only keys of the query's own bucket are visible (equation 3), not all of the window."""
     window: str = "sorted"

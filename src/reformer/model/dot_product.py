@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad, scaled_dot_product_attention
 
-# Vectors shorter than this have no direction.
-SHORTEST = 1e-12
+from reformer.model.unit_length import to_unit_length
 
 
 def full_attention(
@@ -30,7 +29,7 @@ def full_attention(
         (B, H, L, D).
     """
     shared = k is None
-    keys, scale = (_unit(q), 1.0) if k is None else (k, None)
+    keys, scale = (to_unit_length(q), 1.0) if k is None else (k, None)
     if padding_mask is not None or (shared and not causal):
         places = torch.arange(q.shape[2], device=q.device)
         real = None if padding_mask is None else padding_mask[:, None, None, :]
@@ -79,7 +78,7 @@ def local_attention(
     real = ((around >= 0) & (around < length))[:, None, :]
     if padding_mask is not None:
         real = real & (windows(padding_mask[..., None].to(q.dtype)).mT > 0)[:, None]  # (B, 1, N, 1, W)
-    keys, scale = (_unit(q), 1.0) if k is None else (k, None)
+    keys, scale = (to_unit_length(q), 1.0) if k is None else (k, None)
     out = scaled_dot_product_attention(
         pad(q, (0, 0, 0, short)).unflatten(2, (-1, chunk_len)),
         windows(keys),
@@ -100,9 +99,3 @@ def _visible(places: Tensor, around: Tensor, causal: bool, shared: bool, real: T
     if real is not None:
         visible = visible & real
     return visible | (itself & ~visible.any(-1, keepdim=True))
-
-
-def _unit(x: Tensor) -> Tensor:
-    """Vectors of length 1; zero, and without a gradient, where there is no direction."""
-    norm = x.norm(dim=-1, keepdim=True)
-    return x / norm.masked_fill(norm < SHORTEST, torch.inf)

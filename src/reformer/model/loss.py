@@ -11,6 +11,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
 
 from reformer.model.config import ReformerConfig
+from reformer.settings import require
 
 
 class TokenLosses(NamedTuple):
@@ -38,6 +39,12 @@ class Head(nn.Module):
 
     def losses(self, y1: Tensor, y2: Tensor, targets: Tensor) -> TokenLosses:
         """Losses of the targets (B, L) without holding the logits of more than `loss_chunk_size` positions."""
+        require(
+            targets.shape == y1.shape[:2],
+            "the shape of targets",
+            f"(B, L) = {tuple(y1.shape[:2])}",
+            tuple(targets.shape),
+        )
         size = self.chunk_size or targets.shape[1]
         chunks = list(zip(y1.split(size, 1), y2.split(size, 1), targets.split(size, 1), strict=True))
         if len(chunks) == 1:

@@ -20,11 +20,11 @@ import torch
 from torch import Tensor
 
 from reformer.model import lsh_fused, lsh_portable
-from reformer.model.lsh_hash import count_buckets, draw_rotations, hash_vectors, sort_by_bucket
+from reformer.model.lsh_hash import count_buckets, draw_rotations, hash_vectors
 from reformer.model.lsh_rules import Rules
 from reformer.settings import require
 
-__all__ = ["count_buckets", "draw_rotations", "hash_vectors", "lsh_attention", "sort_by_bucket"]
+__all__ = ["count_buckets", "draw_rotations", "hash_vectors", "lsh_attention"]
 
 
 def lsh_attention(
@@ -81,8 +81,10 @@ def lsh_attention(
         if rotations is None:
             rotations = draw_rotations(qk, n_buckets or count_buckets(length, chunk_len), n_hashes, generator)
         buckets = hash_vectors(qk, rotations)
-    expected = (*qk.shape[:2], buckets.shape[2], length)
+    n_rounds = buckets.shape[2] if buckets.dim() == 4 else 1
+    expected = (*qk.shape[:2], max(n_rounds, 1), length)
     require(buckets.shape == expected, "the shape of buckets", f"(B, H, R, L) = {expected}", tuple(buckets.shape))
+    require(not buckets.dtype.is_floating_point, "the type of buckets", "integer", buckets.dtype)
     return _LSHAttention.apply(qk, v, buckets, padding_mask, rules)
 
 

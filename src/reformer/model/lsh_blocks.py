@@ -179,4 +179,4 @@ def mask_of_places(rules: Rules, block_len: int, before: int, window_len: int, d
     visible = key < query if by_place else key != query
     if rules.window == "sorted":
         visible &= (key - query).abs() <= rules.chunk_len
-    return torch.where(visible, 0.0, -PENALTY).to(dtype)
+    return torch.zeros(visible.shape, dtype=dtype).masked_fill_(~visible, -PENALTY)

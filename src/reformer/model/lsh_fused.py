@@ -21,8 +21,9 @@ from torch import Tensor
 
 from reformer.model.lsh_blocks import PENALTY, SortedRound, Tile
 from reformer.model.lsh_hash import sort_by_bucket, sort_keys
-from reformer.model.lsh_rules import Rules, to_unit_length
+from reformer.model.lsh_rules import Rules
 from reformer.model.lsh_threads import Scratch, share_out
+from reformer.model.unit_length import inverse_length
 
 # Positions of several short sequences computed together: enough for their blocks to fill tiles.
 GROUP_ROWS = 1 << 13
@@ -35,13 +36,14 @@ ROWS_IN_PART = 1 << 14
 @lru_cache
 def kernels_exist() -> bool:
     """Whether this PyTorch has the kernels, which are not public, in the form used here."""
-    q, k, mask = torch.ones(1, 1, 2, 4), torch.ones(1, 1, 3, 4), torch.zeros(1, 1, 2, 3)
+    q, k, mask = (torch.ones(1, 1, *shape, device="cpu", dtype=torch.float32) for shape in ((2, 4), (3, 4), (2, 3)))
     try:
         out, lse = _attend(q, k, k, mask)
         grads = _attend_backward(q, q, k, k, out, lse, mask)
     except (AttributeError, RuntimeError, TypeError):
         return False
-    return [x.shape for x in (out, lse, *grads)] == [q.shape, q.shape[:3], q.shape, k.shape, k.shape]
+    shapes = [x.shape for x in (out, lse, *grads)] == [q.shape, q.shape[:3], q.shape, k.shape, k.shape]
+    return shapes and lse.allclose((q @ k.mT + mask).logsumexp(-1))
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -105,7 +107,7 @@ class _Rows:
     def __init__(self, q: Tensor, v: Tensor, scratch: Scratch) -> None:
         self.width = q.shape[1]
         self._q_and_v = scratch.cat("rows", q, v)
-        self.scale = to_unit_length(q)[1][:, 0]
+        self.scale = inverse_length(q)[:, 0]
         self._scratch = scratch
 
     @property

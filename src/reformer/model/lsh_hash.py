@@ -53,6 +53,7 @@ def draw_rotations(
         qk: (B, H, L, D); only shape and device count.
         generator: a generator on the device of qk; None takes the global one.
     """
+    require(n_hashes >= 1, "n_hashes", ">= 1", n_hashes)
     n_examples, n_heads, _, width = qk.shape
     dtype = torch.promote_types(qk.dtype, torch.float32)
     return tuple(
@@ -141,7 +142,10 @@ def sort_by_bucket(keys: Tensor) -> Tensor:
     Returns:
         (..., L), int64.
     """
-    if keys.device.type == "cpu" and int(keys.max()) <= np.iinfo(np.uint16).max:
-        # NumPy sorts 16-bit numbers by radix, ten times as fast as torch.
-        return torch.from_numpy(np.argsort(keys.numpy().astype(np.uint16), axis=-1, kind="stable"))
+    if keys.device.type == "cpu":
+        least, greatest = map(int, keys.aminmax())
+        require(least >= 0, "buckets", ">= 0", least)
+        if greatest <= np.iinfo(np.uint16).max:
+            # NumPy sorts 16-bit numbers by radix, ten times as fast as torch.
+            return torch.from_numpy(np.argsort(keys.numpy().astype(np.uint16), axis=-1, kind="stable"))
     return torch.sort(keys, dim=-1, stable=True).indices

@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from reformer.model.lsh_hash import sort_by_bucket, sort_keys
-from reformer.model.lsh_rules import Rules, to_unit_length
+from reformer.model.lsh_rules import Rules
+from reformer.model.unit_length import inverse_length, to_unit_length
 
 # Logit of a pair that is not visible: finite, so that a row of nothing else gives no NaN, and far below any real one.
 MASKED = -1e30
@@ -30,7 +31,7 @@ def forward(qk: Tensor, v: Tensor, buckets: Tensor, padding_mask: Tensor | None,
     lse = out.new_full(out.shape[:1], MASKED)
     for n_round, order in enumerate(sequences.order):
         q = qk[order].to(dtype)
-        k = _around(to_unit_length(q)[0], rules)
+        k = _around(to_unit_length(q), rules)
         values = _around(v[order].to(dtype), rules)
         for tile in _tiles(q, rules):
             rows = order[tile.places]
@@ -66,7 +67,7 @@ def backward(
     grad_v = torch.where(lse.isinf()[:, None], grad.to(dtype), 0)
     for n_round, order in enumerate(sequences.order):
         q, grad_out = qk[order].to(dtype), grad[order].to(dtype)
-        unit, scale = to_unit_length(q)
+        unit, scale = to_unit_length(q), inverse_length(q)
         k, values = _around(unit, rules), _around(v[order].to(dtype), rules)
         grad_q, grad_k, grad_values = torch.zeros_like(q), torch.zeros_like(k), torch.zeros_like(values)
         for tile in _tiles(q, rules):

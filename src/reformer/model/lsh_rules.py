@@ -16,9 +16,6 @@ from torch import Tensor
 from reformer.model.config import WINDOWS
 from reformer.settings import require, require_choice
 
-# Vectors shorter than this have no direction.
-SHORTEST = 1e-12
-
 
 @dataclass(frozen=True)
 class Rules:
@@ -81,10 +78,3 @@ class Rules:
         if self.lag:
             codes *= 2
         return codes if padding_mask is None else codes.masked_fill_(~padding_mask, -2 * self.reach - 2)
-
-
-def to_unit_length(q: Tensor) -> tuple[Tensor, Tensor]:
-    """Keys, (..., D), and what the queries were multiplied by, (..., 1): 0, so without a gradient, where a vector is zero."""
-    norm = q.norm(dim=-1, keepdim=True)
-    scale = norm.reciprocal().masked_fill(norm < SHORTEST, 0)
-    return q * scale, scale

@@ -79,18 +79,19 @@ def share_out(
             work_on(parts, Scratch(dtype))
         return
     try:
-        list(_threads(n_workers).map(work_in_thread, [parts[first::n_workers] for first in range(n_workers)]))
+        list(_threads(n_threads).map(work_in_thread, [parts[first::n_workers] for first in range(n_workers)]))
     finally:
         torch.set_num_threads(n_threads)  # a thread's own number is also what threads started later begin with
 
 
 @lru_cache(maxsize=1)
-def _threads(n_workers: int) -> ThreadPoolExecutor:
+def _threads(most: int) -> ThreadPoolExecutor:
     # Kept, as memory that a new thread touches is new to it.
-    return ThreadPoolExecutor(n_workers, thread_name_prefix="lsh")
+    return ThreadPoolExecutor(most, thread_name_prefix="lsh")
 
 
-os.register_at_fork(after_in_child=_threads.cache_clear)
+if hasattr(os, "register_at_fork"):  # where processes can fork
+    os.register_at_fork(after_in_child=_threads.cache_clear)
 _kept = local()
 
 

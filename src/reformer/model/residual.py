@@ -87,13 +87,7 @@ class _Reversible(torch.autograd.Function):
         x: Tensor,
         *parameters: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        ctx.grads, ctx.branches, ctx.dropout, ctx.padding_mask, ctx.parameters = (
-            grads,
-            branches,
-            dropout,
-            padding_mask,
-            parameters,
-        )
+        ctx.grads, ctx.branches, ctx.dropout, ctx.parameters = grads, branches, dropout, parameters
         ctx.weights = _weights(branches)
         ctx.autocast = _same_autocast(x.device.type)
         ctx.n_pieces, ctx.random_states = [], []
@@ -109,7 +103,7 @@ class _Reversible(torch.autograd.Function):
             ctx.random_states.append(_RandomState(x) if dropout else None)
             changed, read = read, changed + _dropped(out, dropout)
             del out  # or it would last until the next branch is computed
-        ctx.save_for_backward(changed, read, *kept)
+        ctx.save_for_backward(changed, read, padding_mask, *kept)
         return changed, read
 
     @staticmethod
@@ -120,7 +114,7 @@ class _Reversible(torch.autograd.Function):
                 "the weights of the reversible stack have changed since its forward pass, which it must compute again: "
                 "take the backward pass before the optimiser's step, or set reversible=False"
             )
-        changed, read, *kept = ctx.saved_tensors
+        changed, read, padding_mask, *kept = ctx.saved_tensors
         ctx.maybe_clear_saved_tensors()  # unless the graph is kept: else the last state would last until the first is reached
         grad_changed, grad_read = ctx.grads.pop(nothing)
         totals = {parameter: torch.zeros_like(parameter) for parameter in ctx.parameters}
@@ -133,7 +127,7 @@ class _Reversible(torch.autograd.Function):
             noise = None if random_state is None else random_state.replay(partial(_noise, read, ctx.dropout))
             grad_out = grad_read if noise is None else grad_read * noise
             with ctx.autocast():
-                out = _replay(branch, changed, grad_out, grad_changed, ctx.padding_mask, buckets, totals)
+                out = _replay(branch, changed, grad_out, grad_changed, padding_mask, buckets, totals)
             if noise is not None:
                 out = out.mul_(noise)
             changed, read = read - out, changed

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from reformer.report.claims import CLAIMS
 from reformer.report.curves import write_curves
 from reformer.report.measured import over_seeds
 from reformer.report.page import Section, render_page, section_of
-from reformer.report.results import IMAGES, TEXTS, NotTested, Results
+from reformer.report.results import IMAGES, TEXTS, NotTested, Results, Run
 from reformer.report.source import source_of_all
 from reformer.report.studies import STUDIES
 from reformer.report.summary import summary
@@ -77,14 +78,16 @@ def claims_as_json(results: Results, judgements: list[Judgement]) -> dict[str, A
 def metrics(results: Results, judgements: list[Judgement]) -> dict[str, Any]:
     """The headline numbers for `dvc metrics show`; those that were not measured are left out.
 
-    Bits/dim are test scores of the first network listed on text and on images; the other numbers are those of claims.
+    Bits/dim are test scores of the first network with LSH listed on text and on images, as it is and with its LSH layers
+    switched off; the other numbers are those of claims.
     """
     found = {j.claim.metric: j.measured.mean for j in judgements if j.claim.metric and j.measured}
     for kind, names in (("text", TEXTS), ("image", IMAGES)):
         data = results.data(names)
-        groups = [group for group in results.groups if group.spec.data == data][:1]
-        with suppress(NotTested):
-            found[f"{kind}_bits_per_dim"] = over_seeds(groups, lambda run: run.score("trained")).mean
+        groups = [group for group in results.groups if group.spec.data == data and group.spec.n_hashes][:1]
+        for attention, name in (("trained", f"{kind}_bits_per_dim"), ("off", f"{kind}_bits_per_dim_lsh_off")):
+            with suppress(NotTested):
+                found[name] = over_seeds(groups, partial(Run.score, attention=attention)).mean
     numbers = {name: round(value, 6) for name, value in found.items() if isfinite(value)}
     names_of_counts = {REPRODUCED: "reproduced", NOT_REPRODUCED: "not_reproduced", NOT_TESTED: "not_tested"}
     return {"claims": {names_of_counts[verdict]: n for verdict, n in counts(judgements).items()}, **numbers}

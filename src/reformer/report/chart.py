@@ -86,7 +86,7 @@ def line(points: Iterable[tuple[float, Sequence[float]]]) -> list[tuple[float, f
     return [point for point in found if all(map(isfinite, point))]
 
 
-def linear_axis(label: str, values: Iterable[float], digits: int = 0, least_span: float = 0.0) -> Axis:
+def linear_axis(label: str, values: Iterable[float], least_span: float = 0.0) -> Axis:
     """An axis around the values with about five round ticks; `least_span` keeps noise from filling the picture."""
     values = list(values) or [0.0]
     low, high = min(values), max(values)
@@ -96,11 +96,11 @@ def linear_axis(label: str, values: Iterable[float], digits: int = 0, least_span
     step = _round_step((high - low) / 4 or 1.0)
     first, last = floor(low / step + 1e-9), ceil(high / step - 1e-9)
     last = max(last, first + 1)
-    ticks = [(i * step, _tick(i * step, max(digits, -floor(log10(step))))) for i in range(first, last + 1)]
+    ticks = [(i * step, _tick(i * step, max(0, -floor(log10(step))))) for i in range(first, last + 1)]
     return Axis(label, first * step, last * step, ticks)
 
 
-def log_axis(label: str, values: Iterable[float], at: Sequence[float] = (), suffix: str = "") -> Axis:
+def log_axis(label: str, values: Iterable[float], at: Sequence[float] = ()) -> Axis:
     """A logarithmic axis around the values, with ticks at 1, 2 and 5 of each decade, or where `at` says."""
     values = list(values) or [1.0]
     decades = range(floor(log10(min(values))) - 1, ceil(log10(max(values))) + 2)
@@ -109,7 +109,7 @@ def log_axis(label: str, values: Iterable[float], at: Sequence[float] = (), suff
     high = min((mark for mark in marks if mark >= max(values) * 0.999), default=max(values))
     if low == high:
         low, high = low / 2, high * 2
-    return Axis(label, low, high, [(mark, short(mark) + suffix) for mark in marks if low <= mark <= high], log=True)
+    return Axis(label, low, high, [(mark, short(mark)) for mark in marks if low <= mark <= high], log=True)
 
 
 def category_axis(label: str, names: Sequence[str]) -> Axis:

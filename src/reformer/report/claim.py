@@ -11,10 +11,13 @@ from reformer.report.tables import MISSING, Table
 
 REPRODUCED, NOT_REPRODUCED, NOT_TESTED = "reproduced", "not reproduced", "not tested at this size"
 TOO_FEW_SEEDS = "too few seeds to tell"
+ONE_SEED = "one seed cannot tell a difference from chance"
+NOT_IN_PAPER = "not in the paper"
 RULE = (
     "Several seeds are judged by the 90 % interval (Student's t) of their mean, paired where networks are compared: "
     "reproduced if all of it is within the limit, not if all of it is outside, otherwise not tested: too few seeds to "
-    "tell. One seed is judged by its value alone: its spread is unknown."
+    "tell. One seed is judged by its value alone, as its spread is unknown; whether two networks learn alike it cannot tell. "
+    "Times are judged by their medians, peaks of memory are measured once."
 )
 
 
@@ -132,17 +135,25 @@ def judge(claim: Claim, results: Results) -> Judgement:
         measured = claim.measure(results)
     except NotTested as missing:
         return Judgement(claim, NOT_TESTED, reason=str(missing))
+    if claim.within is not None and measured.spread is None:
+        return Judgement(claim, NOT_TESTED, measured, ONE_SEED)
     verdict = verdict_on(measured, claim.allowed)
     return Judgement(claim, verdict, measured, TOO_FEW_SEEDS if verdict == NOT_TESTED else "")
 
 
 def verdict_on(measured: Measured, allowed: tuple[float, float]) -> str:
-    """The one rule, for differences and for one-sided limits: see RULE. One value is its own interval."""
+    """The one rule, for differences and for one-sided limits. One value is its own interval."""
     least, greatest = allowed
     low, high = measured.interval
     if least <= low and high <= greatest:
         return REPRODUCED
     return NOT_TESTED if low <= greatest and high >= least else NOT_REPRODUCED
+
+
+def whose(judgements: Sequence[Judgement]) -> str:
+    """How many of the claims are the paper's, in words."""
+    of_users = sum(judgement.claim.where == NOT_IN_PAPER for judgement in judgements)
+    return f"{len(judgements) - of_users} of the paper's and {of_users} of its users"
 
 
 def counts(judgements: Sequence[Judgement]) -> dict[str, int]:

@@ -79,11 +79,12 @@ def learning_curves(
 def reversible(results: Results, data: tuple[str, ...]) -> list[Panel]:
     """The two curves, and beside them their difference with the limits that the claim sets it."""
     panels = _pair(results.twins(results.data(data), "reversible"), ["reversible", "ordinary"])
-    for panel in panels[1:]:
-        ends, limits = (panel.x.low, panel.x.high), (measures.PARITY_LIMIT, -measures.PARITY_LIMIT)
-        panel.series.extend(Series("limits", "sky", line((x, [y]) for x in ends), dashed=True) for y in limits)
-        panels[1] = replace(panel, y=linear_axis("bits/dim", _heights(panel.series)))
-    return panels
+    if len(panels) == 1:
+        return panels
+    curves, apart = panels
+    ends, limits = (apart.x.low, apart.x.high), (measures.PARITY_LIMIT, -measures.PARITY_LIMIT)
+    apart.series.extend(Series("limits", "sky", line((x, [y]) for x in ends), dashed=True) for y in limits)
+    return [curves, replace(apart, y=linear_axis("bits/dim", _heights(apart.series)))]
 
 
 def shared_qk(results: Results, data: tuple[str, ...]) -> list[Panel]:

@@ -8,6 +8,7 @@ from statistics import median
 from typing import Any
 
 from reformer.report.chart import ATTENTION_COLOURS, Figure, Panel, Series, line, log_axis
+from reformer.report.tables import short_commit
 
 OURS = "ours"
 Content = dict[str, Any]
@@ -56,7 +57,7 @@ def rows(content: Content, steps: Sequence[Content] = ()) -> list[Row]:
         _growth_row(content),
         *_network_rows(content),
         _residuals_row(content),
-        *(_step_row(step["points"][0]) for step in steps),
+        *map(_step_row, steps),
     ]
 
 
@@ -67,8 +68,9 @@ def markdown(content: Content, steps: Sequence[Content] = ()) -> str:
     where = (
         f"{environment['device']}, {environment['threads']} threads, torch {environment['torch']}, {peers}; "
         f"float32 matrix product {rate / 1e9:,.0f} GFLOP/s in the same run. Medians of calls taken in turns; "
-        f"forward and backward pass, LSH by the paper's chunks; load at the start {environment['load_before']:.1f}; "
-        f"{environment['seconds'] / 60:.0f} minutes; commit {environment['commit'][:12]}, {environment['time']}."
+        f"forward and backward pass, LSH by the paper's chunks; OpenMP's threads wait briefly (GOMP_SPINCOUNT="
+        f"{environment['gomp_spincount']}) on all sides; load at the start {environment['load_before']:.1f}; "
+        f"{environment['seconds'] / 60:.0f} minutes; commit {short_commit(environment['commit'])}, {environment['time']}."
     )
     head = ["", "ours", "others", "measured", "target", ""]
     parts = [
@@ -201,8 +203,11 @@ def _residuals_row(content: Content) -> Row:
     return Row(what, _time(seconds["reversible"]), others, ratio, "<= 1.4x", ratio <= 1.4)
 
 
-def _step_row(point: dict[str, Any]) -> Row:
-    what = f"one training step on {point['seq_len']:,} tokens, {point['n_layers']} layers: peak of the process"
+def _step_row(step: Content) -> Row:
+    (point,), commit = step["points"], short_commit(step["environment"]["commit"])
+    what = (
+        f"one training step on {point['seq_len']:,} tokens, {point['n_layers']} layers: peak of the process ({commit})"
+    )
     stored = sum(size for name, size in point["must_store_bytes"].items() if name != "activations_if_stored") / 1e9
     target = "<= 16 GB (goal 10 GB)"
     others = f"what must be stored {stored:.1f} GB"
@@ -218,8 +223,8 @@ def _limits_words(content: Content) -> str:
     least = point["operations"] / matrix_rate(content)
     taken = median(point["seconds"][OURS])
     return (
-        f"The matrix products of our whole training step alone would take {least:.2f} s at that rate, "
-        f"{100 * least / taken:.0f} % of its {taken:.2f} s: the rest is what a further gain could come from."
+        f"Of the {taken:.2f} s of our whole training step its matrix products would take {least:.2f} s at that rate "
+        f"({100 * least / taken:.0f} %), counting both chunks for each query; what lies outside its bucket is mostly skipped."
     )
 
 

@@ -27,7 +27,7 @@ def source_of(environments: Iterable[Mapping[str, Any]]) -> Source | None:
         return None
     return Source(
         command=listed[0]["command"],
-        commit=", ".join(dict.fromkeys(environment["commit"][:10] for environment in listed)),
+        commit=", ".join(dict.fromkeys(tables.short_commit(environment["commit"]) for environment in listed)),
         device=", ".join(dict.fromkeys(tables.device(environment) for environment in listed)),
         time=tables.duration(sum(environment["seconds"] for environment in listed)),
         n_runs=len(listed),

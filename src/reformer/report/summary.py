@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from reformer.report.claim import NOT_REPRODUCED, NOT_TESTED, REPRODUCED, RULE, Judgement, counts
+from reformer.report.claim import NOT_REPRODUCED, NOT_TESTED, REPRODUCED, RULE, Judgement, counts, whose
 from reformer.report.results import Results
 from reformer.report.source import Source
 
@@ -21,8 +21,8 @@ def summary(results: Results, judgements: Sequence[Judgement], source: Source | 
     lines = [
         f"<!-- results of {results.profile}: from its report, by make results -->",
         "",
-        f"Profile `{results.profile}`, {provenance(results, source)}: **{n[REPRODUCED]} claims reproduced, "
-        f"{n[NOT_REPRODUCED]} not, {n[NOT_TESTED]} not tested at this size.**",
+        f"Profile `{results.profile}`, {provenance(results, source)}. Of {len(judgements)} claims, {whose(judgements)}: "
+        f"**{n[REPRODUCED]} reproduced, {n[NOT_REPRODUCED]} not, {n[NOT_TESTED]} not tested at this size.**",
         "",
         "| claim | paper | here | |",
         "|---|---|---|---|",

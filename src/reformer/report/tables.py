@@ -165,7 +165,7 @@ def provenance(groups: Sequence[RunGroup]) -> Table:
             cells(
                 run.folder.name,
                 env["command"],
-                env["commit"][:10],
+                short_commit(env["commit"]),
                 device(env),
                 duration(env["seconds"]),
                 f"{env['tokens_per_second']:,.0f}",
@@ -173,6 +173,12 @@ def provenance(groups: Sequence[RunGroup]) -> Table:
             )
         )
     return Table(["Run", "Command", "Commit", "Device", "Time", "Tokens/s", "Peak, MB"], rows)
+
+
+def short_commit(commit: str) -> str:
+    """The first digits, and whether there were changes."""
+    digits, plus, changes = commit.partition("+")
+    return digits[:10] + plus + changes
 
 
 def describe(group: RunGroup) -> str:

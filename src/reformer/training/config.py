@@ -137,6 +137,13 @@ class RunConfig:
     """Folder of everything generated."""
 
     def __post_init__(self) -> None:
+        n_devices = self.trainer.devices * self.trainer.num_nodes
+        require(
+            self.data.batch_size % n_devices == 0,
+            "data.batch_size",
+            f"a multiple of trainer.devices * trainer.num_nodes = {n_devices}",
+            self.data.batch_size,
+        )
         require(0 <= self.seed < 2**63, "seed", ">= 0 and < 2 ** 63", self.seed)
         require(
             self.data.seq_len <= self.model.max_seq_len,

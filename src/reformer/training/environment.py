@@ -10,12 +10,15 @@ from typing import Any
 
 import torch
 
+CODE = (":/src", ":/pipelines", ":/conf")
+"""What makes a measurement what it is, from the top of the repository; params.yaml aside, which `dvc exp run` writes."""
+
 
 def environment(device: torch.device, command: str) -> dict[str, Any]:
     """Command, commit, device, versions and time, as the report shows them."""
     return {
         "command": command,
-        "commit": _commit(),
+        "commit": commit_of(),
         "device": device_name(device),
         "threads": torch.get_num_threads() if device.type == "cpu" else None,
         "torch": torch.__version__,
@@ -49,12 +52,12 @@ def peak_bytes(device: torch.device) -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _commit() -> str:
-    """The commit of the code, marked where the code differs from it."""
-    here = Path(__file__).parent
+def commit_of(here: Path = Path(__file__).parent) -> str:
+    """The commit of the code around a folder, marked where code or settings differ from it."""
     try:
         commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
-        changed = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", "."], cwd=here, check=False).returncode
+        status = ["git", "status", "--porcelain", "--", *CODE]
+        changed = subprocess.run(status, cwd=here, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return commit.stdout.strip() + ("+changes" if changed else "")

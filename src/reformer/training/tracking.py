@@ -44,9 +44,10 @@ def tracked(run: RunConfig, upload: int = 0) -> Iterator["WandbLogger | None"]:
         yield None
         return
     with logged(run.logger, run.name, run.data.name, "train", settings_of(run), tags_of(run), upload) as log:
-        log.define_metric(STEP)
-        for metrics in ("train/*", "val/*"):
-            log.define_metric(metrics, step_metric=STEP)
+        with forgiven():
+            log.define_metric(STEP)
+            for metrics in ("train/*", "val/*"):
+                log.define_metric(metrics, step_metric=STEP)
         yield Logger(experiment=log)
 
 
