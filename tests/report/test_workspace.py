@@ -85,9 +85,12 @@ def test_every_panel_shows_names_that_are_logged_against_their_own_axis(monkeypa
     assert len([name for name in matched if name.startswith("memory/")]) == 4
 
 
-def made_up(name: str, job_type: str = "train") -> dict[str, Any]:
+def made_up(name: str, job_type: str = "train", profile: str = "cpu") -> dict[str, Any]:
     """What a filter sees of a run."""
-    return {"Config": {"variant": name}.__getitem__, "Metric": {"JobType": job_type}.__getitem__}
+    return {
+        "Config": {"variant": name}.__getitem__,
+        "Metric": {"JobType": job_type, "Tags": profile}.__getitem__,
+    }
 
 
 @needs_extra
@@ -114,6 +117,7 @@ def test_each_study_shows_the_runs_that_are_compared_in_it_alone(tmp_path: Path)
                 for name in ["memory"] if job_type == "benchmark" else passing:
                     if eval(block.runsets[0].filters, made_up(name, job_type)):  # it reads as Python
                         shown[title].add(f"{job_type} {name}")
+                    assert not eval(block.runsets[0].filters, made_up(name, job_type, "cpu-long"))
 
     def of(job_type: str, names: list[str]) -> set[str]:
         return {f"{job_type} {name}" for name in names}

@@ -40,12 +40,16 @@ def report(entity: str, project: str, results: Results) -> wr.Report:
     Args:
         entity: the user or team that the project belongs to.
         project: its name.
-        results: names of the runs.
+        results: the profile and the names of the runs.
     """
 
     def grid(panels: list[Any], *filters: expr.FilterExpr) -> wr.PanelGrid:
+        of_profile = expr.Tags().isin([results.profile])
         runs = wr.Runset(
-            entity=entity, project=project, filters=expr.And(*filters), groupby=[f"config.{key}" for key in LINES]
+            entity=entity,
+            project=project,
+            filters=expr.And(of_profile, *filters),
+            groupby=[f"config.{key}" for key in LINES],
         )
         return wr.PanelGrid(runsets=[runs], panels=panels)
 
