@@ -30,6 +30,8 @@ def readme(tmp_path, monkeypatch):
 
 
 def rows(text):
+    """Cells of the table of claims."""
+    text = text.partition("\nTable 2. ")[0]
     return [
         [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
         for line in text.splitlines()
@@ -52,7 +54,7 @@ def test_the_table_has_every_claim_with_the_papers_number_ours_and_the_verdict(r
 def test_how_seeds_are_judged_and_that_one_has_an_unknown_spread_stands_below_the_table_and_on_the_page(tmp_path):
     build_report(write_results(tmp_path, ALL_RUNS), "cpu", dict.fromkeys(ALL_RUNS, (1,)))
     report = tmp_path / "report"
-    below = (report / "results.md").read_text().rsplit("|\n", 1)[1]
+    below = (report / "results.md").read_text().partition("Table 2. ")[0].rsplit("|\n", 1)[1]
     assert "its spread is unknown" in below
     assert "its spread is unknown" in (report / "index.html").read_text()
     claims = json.loads((report / "claims.json").read_text())["claims"]
@@ -71,6 +73,15 @@ def test_a_claim_that_its_seeds_cannot_decide_says_so_in_the_table(tmp_path):
     text = (root / "report" / "results.md").read_text()
     row = next(row for row in rows(text) if row[0] == "Reversible layers learn text like ordinary ones")
     assert row[2:] == ["0.0000 ± 0.0707 bits/dim", "not tested: too few seeds to tell"]
+
+
+def test_table_2_stands_below_with_the_papers_numbers(report):
+    lines = (report / "results.md").read_text().partition("\nTable 2. ")[2].splitlines()
+    row = next(line for line in lines if line.startswith("| LSH-4 |"))
+    results = Results(report.parent, "cpu-long", {"duplication_lsh-4_reversible": (1, 2, 3)})
+    (found,) = tables.table_2(results).rows
+    assert row.count("(paper ") == 5
+    assert f"| {found[1].text} (paper 0.8) |" in row
 
 
 def test_with_several_seeds_every_trained_number_has_its_spread(report):

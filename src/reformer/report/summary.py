@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from reformer.report import tables
 from reformer.report.claim import NOT_REPRODUCED, NOT_TESTED, REPRODUCED, RULE, Judgement, counts, whose
-from reformer.report.results import Results
+from reformer.report.results import NotTested, Results
 from reformer.report.source import Source
 
 MARKS = {REPRODUCED: "reproduced", NOT_REPRODUCED: "**not reproduced**", NOT_TESTED: "not tested"}
@@ -24,19 +25,33 @@ def summary(results: Results, judgements: Sequence[Judgement], source: Source | 
         f"Profile `{results.profile}`, {provenance(results, source)}. Of {len(judgements)} claims, {whose(judgements)}: "
         f"**{n[REPRODUCED]} reproduced, {n[NOT_REPRODUCED]} not, {n[NOT_TESTED]} not tested at this size.**",
         "",
-        "| claim | paper | here | |",
-        "|---|---|---|---|",
     ]
+    rows = []
     for judgement in judgements:
         claim = judgement.claim
         mark = MARKS[judgement.verdict]
         if judgement.measured and judgement.reason:
             mark += f": {judgement.reason}"
-        cells = [claim.text, f"{claim.paper} ({claim.where})", judgement.ours, mark]
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    lines += ["", RULE, ""]
+        rows.append([claim.text, f"{claim.paper} ({claim.where})", judgement.ours, mark])
+    lines += [*_table(["claim", "paper", "here", ""], rows), "", RULE, "", *_cross(results)]
     lines.append(f"<!-- end of the results of {results.profile} -->")
     return "\n".join(lines) + "\n"
+
+
+def _cross(results: Results) -> list[str]:
+    """Table 2: accuracy on the duplication task by the attention of training and of evaluation."""
+    try:
+        table = tables.table_2(results)
+    except NotTested:
+        return []
+    rows = [[" ".join([cell.text, *([f"({cell.note})"] if cell.note else [])]) for cell in row] for row in table.rows]
+    return [f"Table 2. {table.note}", "", *_table(table.columns, rows), ""]
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table in Markdown."""
+    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in (head, *rows)]
+    return [lines[0], "|" + "---|" * len(head), *lines[1:]]
 
 
 def provenance(results: Results, source: Source | None) -> str:
