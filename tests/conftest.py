@@ -1,12 +1,16 @@
 """What tests of the pipeline share: its scripts as modules, and as programs."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from project import PROJECT, Script
+
+# What was started in the background ignores Ctrl-C, and so would the programs that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

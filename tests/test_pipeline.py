@@ -135,7 +135,7 @@ def test_the_graph_runs_whole_then_reruns_exactly_what_changed(project: Path, en
     assert len(ran) == N_STAGES
     report = project / "data" / "report"
     claims = json.loads((report / "claims.json").read_text())
-    assert (claims["profile"], len(claims["headlines"])) == ("tiny", 3)
+    assert (claims["profile"], len(claims["headlines"])) == ("tiny", 4)
     assert "<html" in (report / "index.html").read_text()
     assert here.changed() == ["?? dvc.lock"]
 
