@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from reformer.report.chart import ATTENTION_COLOURS, Figure, Panel, Series, line, log_axis
-from reformer.report.tables import short_commit
+from reformer.report.tables import markdown_table, short_commit
 
 OURS = "ours"
 Content = dict[str, Any]
@@ -74,7 +74,7 @@ def markdown(content: Content, steps: Sequence[Content] = ()) -> str:
     )
     head = ["", "ours", "others", "measured", "target", ""]
     parts = [
-        _table(head, [row.cells() for row in rows(content, steps)]),
+        markdown_table(head, [row.cells() for row in rows(content, steps)]),
         where,
         _limits_words(content),
         *_curve_words(content),
@@ -246,7 +246,7 @@ def _curve_words(content: Content) -> list[str]:
         at = crossing(content, name)
         words = "at no length here" if at is None else f"from {at:,.0f} tokens on" if at else "at all lengths here"
         where.append(f"{name.replace('lsh', 'LSH')} {words}")
-    return [_table(head, lines), "Faster than full attention: " + ", ".join(where) + "."]
+    return [markdown_table(head, lines), "Faster than full attention: " + ", ".join(where) + "."]
 
 
 def _times(ratio: float) -> str:
@@ -279,7 +279,3 @@ def _time(seconds: Sequence[float]) -> str:
 
 def _megabytes(n_bytes: float | None) -> str:
     return "not measured" if n_bytes is None else f"{n_bytes / 1e6:,.0f} MB"
-
-
-def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *lines))

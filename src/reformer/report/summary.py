@@ -6,6 +6,7 @@ from reformer.report import tables
 from reformer.report.claim import NOT_REPRODUCED, NOT_TESTED, REPRODUCED, RULE, Judgement, counts, whose
 from reformer.report.results import NotTested, Results
 from reformer.report.source import Source
+from reformer.report.tables import markdown_table
 
 MARKS = {REPRODUCED: "reproduced", NOT_REPRODUCED: "**not reproduced**", NOT_TESTED: "not tested"}
 
@@ -33,7 +34,7 @@ def summary(results: Results, judgements: Sequence[Judgement], source: Source | 
         if judgement.measured and judgement.reason:
             mark += f": {judgement.reason}"
         rows.append([claim.text, f"{claim.paper} ({claim.where})", judgement.ours, mark])
-    lines += [*_table(["claim", "paper", "here", ""], rows), "", RULE, "", *_cross(results)]
+    lines += [markdown_table(["claim", "paper", "here", ""], rows), "", RULE, "", *_cross(results)]
     lines.append(f"<!-- end of the results of {results.profile} -->")
     return "\n".join(lines) + "\n"
 
@@ -45,13 +46,7 @@ def _cross(results: Results) -> list[str]:
     except NotTested:
         return []
     rows = [[" ".join([cell.text, *([f"({cell.note})"] if cell.note else [])]) for cell in row] for row in table.rows]
-    return [f"Table 2. {table.note}", "", *_table(table.columns, rows), ""]
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """The lines of a table in Markdown."""
-    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in (head, *rows)]
-    return [lines[0], "|" + "---|" * len(head), *lines[1:]]
+    return [f"Table 2. {table.note}", "", markdown_table(table.columns, rows), ""]
 
 
 def provenance(results: Results, source: Source | None) -> str:

@@ -175,6 +175,12 @@ def provenance(groups: Sequence[RunGroup]) -> Table:
     return Table(["Run", "Command", "Commit", "Device", "Time", "Tokens/s", "Peak, MB"], rows)
 
 
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    lines = [[cell.replace("|", "\\|") for cell in row] for row in (head, *rows)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in (lines[0], ["---"] * len(head), *lines[1:]))
+
+
 def short_commit(commit: str) -> str:
     """The first digits, and whether there were changes."""
     digits, plus, changes = commit.partition("+")
