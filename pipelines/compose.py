@@ -49,34 +49,39 @@ def listed_runs(config: DictConfig) -> Iterator[tuple[DictConfig, RunConfig]]:
         SettingError: a list that makes no sense, or a value that no run can use.
     """
     given = list(HydraConfig.get().overrides.task)
-    for kind, data, _ in _data_sets(config, given):
-        require(len(config.seeds[kind]) > 0, f"seeds.{kind}", "a list of at least one, as [1]", [])
-        _refuse_twice(f"seeds.{kind}", config.seeds[kind])
-        _refuse_twice(f"runs.{kind}", config.runs[kind])
-        for name in config.runs[kind]:
+    _check_data_sets(config, given)
+    lists: dict[str, str] = {}
+    for part, data in data_sets(config).items():
+        require(
+            not config.runs[part] or len(config.seeds[part]) > 0, f"seeds.{part}", "a list of at least one, as [1]", []
+        )
+        _refuse_twice(f"seeds.{part}", config.seeds[part])
+        _refuse_twice(f"runs.{part}", config.runs[part])
+        for name in config.runs[part]:
+            if (other := lists.setdefault(f"{data}_{name}", part)) != part:
+                raise SettingError(f"runs.{part}: {name} is listed in runs.{other} too, leave one of them")
             spec = RunSpec.parse(f"{data}_{name}")
             if spec.data != data:
                 without = name.removeprefix(f"{spec.data.removeprefix(f'{data}_')}_")
                 raise SettingError(
-                    f"runs.{kind}: leave out the data set of {name}: {without} (runs.{kind} are on {data})"
+                    f"runs.{part}: leave out the data set of {name}: {without} (runs.{part} are on {data})"
                 )
-            for seed in config.seeds[kind]:
+            for seed in config.seeds[part]:
                 of_run = compose_usual([*given, *spec.overrides(), f"seed={seed}"])
                 run, listed = run_config(of_run), f"{data}_{name}_seed-{seed}"
                 if run.name.replace(f"_profile-{config.profile}", "") != listed:  # the command line may change all runs
-                    _refuse_another_spelling(f"runs.{kind}", name, spec, config.profile)
+                    _refuse_another_spelling(f"runs.{part}", name, spec, config.profile)
                 run.name = listed
                 yield of_run, run
 
 
-def _data_sets(config: DictConfig, given: list[str]) -> Iterator[tuple[str, str, DictConfig]]:
-    """Each kind, the data set of that kind, and what is usual for it."""
-    for kind, data in data_sets(config).items():
-        usual = compose_usual([*given, f"data={data}"]) if data in choices("data") else None
-        if usual is None or usual.data.kind != kind:
+def _check_data_sets(config: DictConfig, given: list[str]) -> None:
+    """Raises a SettingError unless the data sets of text and of images are of these kinds."""
+    for kind in ("text", "images"):
+        data = config[kind]
+        if data not in choices("data") or compose_usual([*given, f"data={data}"]).data.kind != kind:
             of_kind = [name for name in choices("data") if compose_usual([f"data={name}"]).data.kind == kind]
             raise SettingError(f"{kind} must be one of {', '.join(of_kind)}, got {data!r}")
-        yield kind, data, usual
 
 
 def _refuse_another_spelling(setting: str, name: str, spec: RunSpec, profile: str) -> None:
@@ -93,14 +98,23 @@ def _refuse_twice(setting: str, listed: Iterable[object]) -> None:
             raise SettingError(f"{setting}: {item} is listed {times} times, leave one of them")
 
 
+def _refuse_unlisted(setting: str, name: str, data: str, listed: list[str]) -> None:
+    on_data = [run.removeprefix(f"{data}_") for run in listed if run.startswith(f"{data}_")]
+    require(name in on_data, setting, f"a list of runs that are trained, as [{on_data[0] if on_data else ''}]", name)
+
+
 def _all(config: DictConfig) -> Iterator[tuple[str, str]]:
     """Every file's place under the folder, and its content."""
     given = list(HydraConfig.get().overrides.task)
-    for kind, _, usual in _data_sets(config, given):
-        if kind != "duplication":
-            yield from _of_data(usual)
+    names = []
     for of_run, run in listed_runs(config):
+        names.append(run.name)
         yield from _of_run(of_run, run.name)
+    for kind in config.samples:
+        for name in config.samples[kind]:
+            _refuse_unlisted(f"samples.{kind}", name, config[kind], names)
+    for data in (config.text, config.images):
+        yield from _of_data(compose_usual([*given, f"data={data}"]))
     for name in BENCHMARKS:
         of_benchmark = compose_usual([*given, f"benchmark={name}"])
         typed(of_benchmark, "benchmark")
@@ -116,13 +130,15 @@ def _of_data(config: DictConfig) -> Iterator[tuple[str, str]]:
 
 
 def _of_run(config: DictConfig, name: str) -> Iterator[tuple[str, str]]:
-    """What a run and its evaluation depend on."""
+    """What a run, its evaluation and its samples depend on."""
     config.name = name
     data = [key for key in config.data if key not in (*SOURCE, "files")]
     model = [key for key in config.model if key != "n_hashes" or "lsh" in config.model.attention]
     sections = {"name": None, "data": data, "model": model, "optimizer": None, "trainer": None, "seed": None}
     yield f"train/{name}.yaml", _file(config, "train", name, sections)
     yield f"evaluate/{name}.yaml", _file(config, "evaluate", name, {**sections, "evaluation": None})
+    if config.data.kind != "duplication":
+        yield f"generate/{name}.yaml", _file(config, "generate", name, {**sections, "generation": None})
 
 
 def _file(config: DictConfig, script: str, name: str, sections: dict[str, list[str] | None]) -> str:

@@ -23,26 +23,40 @@ from reformer.training.run_name import run_name
 ROOT = Path(__file__).resolve().parent.parent
 CONF = ROOT / "conf"
 PARAMS = ROOT / "params.yaml"
+SECTIONS = ("data", "model", "optimizer", "trainer", "evaluation", "generation", "logger")
+"""Those of a run."""
 MAIN = "train"
 """The file of conf/ that everything starts from."""
 
 
 @dataclass
 class Runs:
-    """Names of the runs of each kind of data, without data set and seed."""
+    """Names of the runs of each list, without data set and seed."""
 
     duplication: list[str] = field(default_factory=list)
+    text_pair: list[str] = field(default_factory=list)
     text: list[str] = field(default_factory=list)
+    images_pair: list[str] = field(default_factory=list)
     images: list[str] = field(default_factory=list)
 
 
 @dataclass
 class Seeds:
-    """Seeds that each run of a kind of data is repeated with."""
+    """Seeds that each run of a list is repeated with."""
 
     duplication: list[int] = field(default_factory=list)
+    text_pair: list[int] = field(default_factory=list)
     text: list[int] = field(default_factory=list)
+    images_pair: list[int] = field(default_factory=list)
     images: list[int] = field(default_factory=list)
+
+
+@dataclass
+class Samples:
+    """Names of the runs that texts and images are drawn from, without data set."""
+
+    text: list[str] = field(default_factory=list)
+    images: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -72,6 +86,7 @@ class PipelineConfig(RunConfig):
     images: str = MISSING
     """Data set of the studies of images."""
     runs: Runs = field(default_factory=Runs)
+    samples: Samples = field(default_factory=Samples)
     plan: Plan = field(default_factory=Plan)
 
 
@@ -100,8 +115,9 @@ def choices(group: str) -> list[str]:
 
 
 def data_sets(config: DictConfig) -> dict[str, str]:
-    """The data set of each kind."""
-    return {"duplication": "duplication", "text": config.text, "images": config.images}
+    """The data set of each list of runs."""
+    text, images = config.text, config.images
+    return {"duplication": "duplication", "text_pair": text, "text": text, "images_pair": images, "images": images}
 
 
 def seeds_by_run(config: DictConfig) -> dict[str, list[int]]:
@@ -119,7 +135,7 @@ def run_config(config: DictConfig) -> RunConfig:
     Raises:
         SettingError: a value that no run can use.
     """
-    sections = {name: typed(config, name) for name in ("data", "model", "optimizer", "trainer", "evaluation", "logger")}
+    sections = {name: typed(config, name) for name in SECTIONS}
     run = RunConfig(**sections, seed=config.seed, root=config.root, name=config.name)
     if not run.name or _changes_a_resolved_run():
         run.name = name_of(config)

@@ -25,8 +25,10 @@ PARAMS = OmegaConf.load(schema.PARAMS)
 DATA, PROFILES, EXPERIMENTS = (
     sorted(path.stem for path in (schema.CONF / group).glob("*.yaml")) for group in ("data", "profile", "experiment")
 )
-DATA_SETS = {"duplication": "duplication", "text": PARAMS.text, "images": PARAMS.images}
+DATA_SETS = schema.data_sets(PARAMS)
 LISTED = [f"{data}_{run}" for kind, data in DATA_SETS.items() for run in PARAMS.runs[kind]]
+LIBRARY = {"command", "mistakes", "schema", "sweep", "sweep_table"}
+"""Files of pipelines/ that are no scripts."""
 FEW = """
 seeds:
   duplication:
@@ -299,7 +301,9 @@ def test_help_says_what_the_script_does_and_what_can_be_chosen(script: Script) -
     assert done.stdout.count("    python pipelines/train.py") >= 3
 
 
-@pytest.mark.parametrize("name", ["download", "prepare", "compose", "train", "evaluate", "benchmark", "report", "plan"])
+@pytest.mark.parametrize(
+    "name", ["download", "prepare", "compose", "train", "evaluate", "generate", "benchmark", "report", "plan"]
+)
 def test_every_script_has_help(script: Script, name: str) -> None:
     done = script(name, "--help")
     assert (done.returncode, done.stderr) == (0, "")
@@ -351,7 +355,8 @@ def test_compose_writes_the_same_bytes_and_changes_only_what_a_setting_touches(c
         file.write_text(before)
         return {name for name in first.keys() | after.keys() if first.get(name) != after.get(name)}
 
-    of_text = {f"{stage}/{name}.yaml" for stage in ("train", "evaluate") for name in FEW_NAMES if "wikipedia" in name}
+    stages = ("train", "evaluate", "generate")
+    of_text = {f"{stage}/{name}.yaml" for stage in stages for name in FEW_NAMES if "wikipedia" in name}
     assert touched("conf/profile/cpu/wikipedia.yaml", "d_ff: ", "d_ff: 1") == of_text
     of_copy = {f"evaluate/{name}.yaml" for name in FEW_NAMES if "duplication" in name}
     assert touched("conf/evaluation/table_2.yaml", "lsh-8", "lsh-9") == of_copy
@@ -360,7 +365,7 @@ def test_compose_writes_the_same_bytes_and_changes_only_what_a_setting_touches(c
         "download/wikipedia.yaml",
         "prepare/wikipedia.yaml",
     }
-    new = {f"{stage}/photos_lsh-32_reversible_seed-3.yaml" for stage in ("train", "evaluate")}
+    new = {f"{stage}/photos_lsh-32_reversible_seed-3.yaml" for stage in stages}
     assert touched("params.yaml", "  - lsh-16_reversible", "  - lsh-16_reversible\n  - lsh-32_reversible") == new
 
 
@@ -429,6 +434,21 @@ def test_a_resolved_run_is_started_from_its_file_and_can_be_changed(copy: Path, 
             "  - lsh-4_ordinary",
             "  - lsh-4_ordinary\n  - lsh-2_ordinary\n  - lsh-4_ordinary",
             "error: runs.text: lsh-4_ordinary is listed 2 times, leave one of them",
+        ),
+        (
+            "  text:\n  - lsh-4_ordinary",
+            "  text_pair:\n  - lsh-4_ordinary\n  text:\n  - lsh-4_ordinary",
+            "error: seeds.text_pair must be a list of at least one, as [1], got []",
+        ),
+        (
+            "  - 3\nruns:\n",
+            "  - 3\n  images_pair:\n  - 3\nruns:\n  images_pair:\n  - lsh-16_reversible\n",
+            "error: runs.images: lsh-16_reversible is listed in runs.images_pair too, leave one of them",
+        ),
+        (
+            "runs:\n",
+            "samples:\n  text:\n  - lsh-4_ordinary_seed-3\nruns:\n",
+            "error: samples.text must be a list of runs that are trained, as [lsh-4_ordinary_seed-1], got 'lsh-4_ordinary_se",
         ),
         ("seeds:", "seeds: [", "error: not YAML: while parsing a flow "),
         ("\nseeds:\n", "\nseeds: [1]\nold:\n", "error: params.yaml: seeds is by kind: seeds.text=[1,2]\n"),

@@ -21,8 +21,8 @@ STEPS = {"trainer": {"max_steps": 3, "val_every": 2}}
 MODEL = {"n_layers": 1, "d_model": 12, "d_ff": 20, "n_heads": 2, "d_head": 6, "chunk_len": 4}
 SIZES: dict[str, dict[str, Any]] = {
     "duplication": {"data": {"seq_len": 16, "batch_size": 2, "eval_sequences": 3}},
-    "wikipedia": {"data": {"seq_len": 32, "batch_size": 2}},
-    "photos": {"data": {"side": 8, "seq_len": 192, "batch_size": 2, "eval_tokens": 384}},
+    "wikipedia": {"data": {"seq_len": 32, "batch_size": 2}, "generation": {"n_tokens": 5}},
+    "photos": {"data": {"side": 8, "seq_len": 192, "batch_size": 2, "eval_tokens": 384}, "generation": {"n_tokens": 6}},
     "speed_by_length": {"benchmark": {"tokens": 32, "lengths": [16, 32], "attentions": ["lsh-2"], "model": MODEL}},
     "memory": {
         "benchmark": {
@@ -40,14 +40,17 @@ PARAMS = {
     "text": "wikipedia",
     "images": "photos",
     "trainer": {"steps_scale": 1.0},
-    "seeds": {"duplication": [1], "text": [2], "images": [3]},
+    "seeds": {"duplication": [1], "text_pair": [2], "text": [2], "images_pair": [1], "images": [3]},
     "runs": {
         "duplication": ["lsh-2_reversible"],
-        "text": ["lsh-2_reversible", "lsh-2_ordinary"],
+        "text_pair": ["lsh-2_reversible", "lsh-2_ordinary"],
+        "text": [],
+        "images_pair": [],
         "images": ["full_reversible"],
     },
+    "samples": {"text": ["lsh-2_reversible_seed-2"], "images": ["full_reversible_seed-3"]},
 }
-N_STAGES = 1 + 2 + 2 + 4 + 4 + 2 + 1
+N_STAGES = 1 + 2 + 2 + 4 + 4 + 2 + 2 + 1
 
 
 def write_yaml(path: Path, content: Any, head: str = "") -> None:
@@ -136,7 +139,9 @@ def test_the_graph_runs_whole_then_reruns_exactly_what_changed(project: Path, en
     report = project / "data" / "report"
     claims = json.loads((report / "claims.json").read_text())
     assert (claims["profile"], len(claims["headlines"])) == ("tiny", 4)
-    assert "<html" in (report / "index.html").read_text()
+    page = (report / "index.html").read_text()
+    assert "5 tokens after 27 of the test split" in page
+    assert "6 tokens after 186 of the test split" in page
     assert here.changed() == ["?? dvc.lock"]
 
     assert "up to date" in here.dvc("status")
@@ -145,7 +150,7 @@ def test_the_graph_runs_whole_then_reruns_exactly_what_changed(project: Path, en
     params = project / "params.yaml"
     params.write_text(params.read_text().replace("  - lsh-2_ordinary\n", "  - lsh-2_ordinary\n  - lsh-3_ordinary\n"))
     new = "lsh-3_ordinary-2"
-    assert here.repro() == ["compose", f"train_text@{new}", f"evaluate_text@{new}", "report"]
+    assert here.repro() == ["compose", f"train_text_pair@{new}", f"evaluate_text_pair@{new}", "report"]
     size = project / "conf" / "profile" / "tiny" / "duplication.yaml"
     size.write_text(size.read_text().replace("d_ff: 20", "d_ff: 28"))
     of_copy = "duplication@lsh-2_reversible-1"
@@ -179,6 +184,7 @@ WITHOUT_EFFECT = {
 MERELY_NAMED = {
     "train": {"data/prepare"},
     "evaluate": {"data/prepare", "training/config", "training/artifacts", "training/tracking"},
+    "generate": {"data/prepare", "training/config", "training/artifacts", "training/tracking"},
     "benchmark": {"evaluation/evaluate", "evaluation/config", "training/config", "training/tracking"},
     "report": {"model/attention_name", "model/config", "training/config"},
 }
@@ -208,6 +214,7 @@ def imported(paths: Iterable[str], stage: str) -> set[str]:
     [
         *((name, name) for name in ("compose", "prepare", "benchmark", "report")),
         *((f"{name}_{kind}", name) for name in ("train", "evaluate") for kind in ("duplication", "text", "images")),
+        *((f"generate_{kind}", "generate") for kind in ("text", "images")),
     ],
 )
 def test_a_stage_depends_on_all_code_that_makes_its_result(stage: str, script: str) -> None:

@@ -27,18 +27,23 @@ def test_the_plan_of_the_paper_s_size_has_a_line_for_each_run_and_sums_them_up(s
     head, _, *lines = [line for line in done.stdout.splitlines() if line.startswith("|")]
     assert cells(head)[-3:] == ["devices", "device-hours", "price"]
     *runs, total = [dict(zip(cells(head), cells(line), strict=True)) for line in lines]
-    data = {"duplication": "duplication", "text": "enwik8", "images": "imagenet64"}
+    text, images = "enwik8", "imagenet64"
+    data = {"duplication": "duplication", "text_pair": text, "text": text, "images_pair": images, "images": images}
     seeds = {**PARAMS.seeds, "text": [1, 2]}
     listed = [f"{data[kind]}_{run}_seed-{n}" for kind in data for run in PARAMS.runs[kind] for n in seeds[kind]]
     assert [run["run"] for run in runs] == listed
-    text = next(run for run in runs if run["run"] == "enwik8_lsh-4_reversible_seed-1")
-    assert (text["tokens a step"], text["steps"], text["tokens"]) == ("524,288", "60,000", "31,457,280,000")
+    run_on_text = next(run for run in runs if run["run"] == "enwik8_lsh-4_reversible_seed-1")
+    assert tuple(run_on_text[key] for key in ("tokens a step", "steps", "tokens")) == (
+        "524,288",
+        "60,000",
+        "31,457,280,000",
+    )
     for key in ("tokens", "FLOPs", "device-hours", "price"):
         assert number(total[key]) == pytest.approx(sum(number(run[key]) for run in runs), rel=0.01)
     assert number(total["price"]) == pytest.approx(0.5 * number(total["device-hours"]), rel=0.01)
-    assert number(text["device-hours"]) == pytest.approx(number(text["FLOPs"]) / 2e12 / 3600, rel=0.01)
-    memory = next(key for key in text if key.startswith("GB: weights + gradients + "))
-    parts = [number(part) for part in re.split(r" [+=] ", text[memory])]
+    assert number(run_on_text["device-hours"]) == pytest.approx(number(run_on_text["FLOPs"]) / 2e12 / 3600, rel=0.01)
+    memory = next(key for key in run_on_text if key.startswith("GB: weights + gradients + "))
+    parts = [number(part) for part in re.split(r" [+=] ", run_on_text[memory])]
     assert sum(parts[:-1]) == pytest.approx(parts[-1], abs=0.03)
     assert "at plan.teraflops=2, an assumption: none of these runs has been trained here." in done.stdout
     assert list(tmp_path.iterdir()) == []

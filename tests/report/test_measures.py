@@ -7,6 +7,7 @@ from reformer.evaluation import techniques
 from reformer.report import measures, memory
 from reformer.report.claim import NOT_REPRODUCED, NOT_TESTED, REPRODUCED, judge
 from reformer.report.claims import CLAIMS
+from reformer.report.measured import over_seeds
 from reformer.report.results import TEXTS, NotTested, Results
 
 PAIR = ["wikipedia_lsh-2_reversible", "wikipedia_lsh-2_ordinary"]
@@ -279,3 +280,16 @@ def test_the_depths_are_sorted_with_the_usual_one_among_them(tmp_path):
         write_run(tmp_path, name, 1)
     groups = measures.by_depth(Results(tmp_path, "cpu", dict.fromkeys([*names, "wikipedia_full_reversible"], (1,))))
     assert [group.first().train["n_layers"] for group in groups] == [1, 3, 6]
+
+
+def test_networks_are_compared_with_the_seeds_that_both_have(tmp_path):
+    seeds = {"photos_full_reversible": (1, 2, 3), "photos_lsh-8_reversible": (3, 4)}
+    for name, of_name in seeds.items():
+        for seed in of_name:
+            write_run(tmp_path, name, seed, bits=seed / 2)
+    results = Results(tmp_path, "cpu", seeds)
+    measured = over_seeds(results.groups, lambda one, other: one.score("trained") + other.score("trained"))
+    assert (measured.values, measured.n_wanted) == ((pytest.approx(3.0),), 1)
+    results = Results(tmp_path, "cpu", {**seeds, "photos_full_reversible": (1, 2)})
+    with pytest.raises(NotTested, match="no seed is common to the runs that are compared"):
+        over_seeds(results.groups, lambda one, other: 0.0)

@@ -12,6 +12,7 @@ import pytest
 from fake_results import write_results
 from omegaconf import OmegaConf
 from project import PROJECT, Script
+from schema import seeds_by_run
 from wandb_server import stand_in
 
 from reformer.evaluation import benchmark
@@ -143,9 +144,7 @@ def test_each_study_shows_the_runs_that_are_compared_in_it_alone(tmp_path: Path)
 
 @needs_extra
 def test_both_are_saved_where_one_is_logged_in(script: Script, environment: dict[str, str], tmp_path: Path) -> None:
-    params = OmegaConf.load(PROJECT / "params.yaml")
-    data_sets = {"duplication": "duplication", "text": params.text, "images": params.images}
-    runs = [f"{data}_{name}" for kind, data in data_sets.items() for name in params.runs[kind]]
+    runs = list(seeds_by_run(OmegaConf.load(PROJECT / "params.yaml")))
     write_results(tmp_path, runs)
     with stand_in() as server:
         environment |= {"WANDB_BASE_URL": server.url, "WANDB_API_KEY": "0" * 40, "WANDB_MODE": "online"}

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch.utils.data import DataLoader
 
 from reformer.data.feed import evaluation_batches
-from reformer.data.files import DataError
+from reformer.evaluation.trained import trained_model, weights_of
 from reformer.model.attention_name import parse_attention
 from reformer.model.config import ReformerConfig
 from reformer.model.reformer_lm import ReformerLM
@@ -34,12 +33,10 @@ def evaluate(run: RunConfig) -> dict[str, Any]:
         The content of evaluation.json: for each attention loss, bits_per_dim and accuracy on the split.
 
     Raises:
-        SettingError: the run has not been trained, or the model cannot attend so.
+        SettingError: the model cannot attend so.
+        DataError: the run has not been trained.
     """
-    folder = Path(run.root) / "runs" / run.name
-    weights = folder / "weights.safetensors"
-    if not weights.exists():
-        raise DataError(f"{weights} is missing: train the run first")
+    weights = weights_of(run)
     device = choose_device(run.trainer.accelerator)
     batches = evaluation_batches(run.data, Path(run.root) / "processed" / run.data.name, run.evaluation.split, run.seed)
     results: dict[str, dict[str, float]] = {}
@@ -47,9 +44,8 @@ def evaluate(run: RunConfig) -> dict[str, Any]:
     for attention in run.evaluation.attention:
         if attention == "off" and "lsh" not in run.model.attention:
             continue
-        model = ReformerLM(with_attention(run.model, attention))
-        model.load_state_dict(load_file(weights))
-        sums = score(model.to(device).eval(), DataLoader(batches, batch_size=None), run.seed)
+        model = trained_model(with_attention(run.model, attention), weights, device)
+        sums = score(model, DataLoader(batches, batch_size=None), run.seed)
         results[attention], n_tokens = sums.scores(), round(sums.sums[2].item())
         found = results[attention]
         print(
@@ -58,7 +54,7 @@ def evaluate(run: RunConfig) -> dict[str, Any]:
             flush=True,
         )
     content = {"name": run.name, "split": run.evaluation.split, "n_tokens": n_tokens, "results": results}
-    (folder / "evaluation.json").write_text(json.dumps(content, indent=2) + "\n")
+    (weights.parent / "evaluation.json").write_text(json.dumps(content, indent=2) + "\n")
     _log(run, weights, results)
     return content
 

@@ -53,7 +53,7 @@ def claims_as_json(results: Results, judgements: list[Judgement]) -> dict[str, A
     headlines = [j for j in judgements if j.claim.headline]
     return {
         "profile": results.profile,
-        "seeds": results.seeds,
+        "seeds": {name: list(seeds) for name, seeds in results.runs.items()},
         "counts": counts(judgements),
         "headlines": [f"{j.claim.text}: {j.ours} ({j.verdict}; paper: {j.claim.paper})" for j in headlines],
         "claims": [

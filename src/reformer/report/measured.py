@@ -99,8 +99,13 @@ class Measured:
         return f"{n} of {self.n_wanted} seeds" if n < self.n_wanted else f"{n} seeds"
 
 
+def common_seeds(groups: Sequence[RunGroup]) -> list[int]:
+    """The seeds that all groups have."""
+    return [seed for seed in groups[0].runs if all(seed in group.runs for group in groups)] if groups else []
+
+
 def over_seeds(groups: Sequence[RunGroup], value: Callable[..., float]) -> Measured:
-    """Computes a value from one run of each group, for each seed of which all the runs are there.
+    """Computes a value from one run of each group, for each seed that all of them have and of which the runs are there.
 
     Args:
         groups: groups that go into the value.
@@ -109,8 +114,12 @@ def over_seeds(groups: Sequence[RunGroup], value: Callable[..., float]) -> Measu
     Raises:
         NotTested: there is no such seed, or one with which a network learned nothing.
     """
-    values, reason = [], NotTested("no runs were asked for")
-    for seed in groups[0].runs if groups else ():
+    values, reason = (
+        [],
+        NotTested("no seed is common to the runs that are compared" if groups else "no runs were asked for"),
+    )
+    wanted = common_seeds(groups)
+    for seed in wanted:
         runs: list[Run] = [group.runs[seed] for group in groups]
         try:
             values.append(value(*runs))
@@ -120,4 +129,4 @@ def over_seeds(groups: Sequence[RunGroup], value: Callable[..., float]) -> Measu
             reason = missing
     if not values:
         raise reason
-    return Measured(tuple(values), n_wanted=len(groups[0].runs))
+    return Measured(tuple(values), n_wanted=len(wanted))

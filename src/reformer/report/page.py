@@ -11,6 +11,7 @@ from markupsafe import Markup
 from reformer.report import tables
 from reformer.report.chart import COLOURS, MARKERS, Figure
 from reformer.report.claim import NOT_REPRODUCED, NOT_TESTED, REPRODUCED, RULE, Judgement, Study, counts, whose
+from reformer.report.drawn import drawn_by
 from reformer.report.figures import draw_figure
 from reformer.report.results import NotTested, Results
 from reformer.report.source import Source, environments_of, source_of
@@ -73,6 +74,7 @@ def render_page(results: Results, judgements: list[Judgement], sections: list[Se
         provenance=provenance(results, source),
         judgements=sorted(judgements, key=lambda judgement: judgement.verdict == NOT_TESTED),
         sections=sorted(sections, key=lambda section: bool(section.missing)),
+        drawn=list(drawn_by(results)),
         n=counts(judgements),
         whose=whose(judgements),
         marks=MARKS,

@@ -17,7 +17,7 @@ from reformer.report.chart import (
     linear_axis,
     log_axis,
 )
-from reformer.report.measured import over_seeds
+from reformer.report.measured import common_seeds, over_seeds
 from reformer.report.results import NotTested, Results, Run, RunGroup
 
 EVALUATED = ("full", "lsh-8", "lsh-4", "lsh-2", "lsh-1")
@@ -210,8 +210,8 @@ def _peaks(title: str, label: str, series: list[Series], log: bool) -> Panel:
 def _pair(pair: tuple[RunGroup, RunGroup], names: list[str]) -> list[Panel]:
     curves = learning_curves(pair, names, ["blue", "ink"], dashed=names[1])
     differences: dict[int, list[float]] = {}
-    for seed, run in pair[0].runs.items():
-        one, other = _curve(run), _curve(pair[1].runs[seed])
+    for seed in common_seeds(pair):
+        one, other = (_curve(group.runs[seed]) for group in pair)
         for step in one.keys() & other.keys():
             differences.setdefault(step, []).append(one[step] - other[step])
     if not differences:

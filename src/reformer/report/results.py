@@ -109,11 +109,6 @@ class Results:
         folder = self.root / "runs"
         return RunGroup(name, spec, {seed: Run(name, spec, seed, folder / f"{name}_seed-{seed}") for seed in seeds})
 
-    @property
-    def seeds(self) -> dict[str, list[int]]:
-        """Seeds of the runs by their kind of data: duplication, text, images."""
-        return {_kind(group.spec.data): list(group.runs) for group in self.groups}
-
     def data(self, names: Iterable[str]) -> str:
         """The first of the data sets that the profile trains on, or the last one where it has none of them."""
         names = list(names)
@@ -158,10 +153,6 @@ def read_json(path: Path) -> dict[str, Any]:
         raise NotTested(f"{_place(path)} is missing") from None
     except json.JSONDecodeError:
         raise NotTested(f"{_place(path)} is not readable") from None
-
-
-def _kind(data: str) -> str:
-    return "text" if data in TEXTS else "images" if data in IMAGES else data
 
 
 def _place(path: Path) -> str:

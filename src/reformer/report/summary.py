@@ -1,5 +1,6 @@
 """The verdicts in Markdown: what the README shows of a profile, between two comments that hold its place there."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from reformer.report import tables
@@ -61,16 +62,17 @@ def provenance(results: Results, source: Source | None) -> str:
 
 
 def seeds_in_words(results: Results) -> str:
-    """The seeds, and what they are of where some studies have more than others; those come last."""
-    kinds: dict[str, list[str]] = {}
-    for kind, seeds in sorted(results.seeds.items(), key=lambda item: len(item[1])):
-        words = "one seed" if len(seeds) == 1 else f"seeds {', '.join(map(str, seeds))}"
-        kinds.setdefault(words, []).append(kind)
-    if len(kinds) == 1:
-        return next(iter(kinds))
-    return ", ".join(f"{words} on {' and '.join(of)}" for words, of in kinds.items()) or "no runs"
+    """The seeds, and how many of the networks have them where some have more than others; those come last."""
+    networks = Counter(tuple(seeds) for seeds in results.runs.values())
+    words = {seeds: "one seed" if len(seeds) == 1 else f"seeds {', '.join(map(str, seeds))}" for seeds in networks}
+    if len(set(words.values())) == 1:
+        return next(iter(words.values()))
+    counts: Counter[str] = Counter()
+    for seeds in sorted(networks, key=len):
+        counts[words[seeds]] += networks[seeds]
+    return ", ".join(f"{said} of {n} networks" for said, n in counts.items()) or "no runs"
 
 
 def has_spread(results: Results) -> bool:
     """Whether some runs were repeated with several seeds."""
-    return any(len(seeds) > 1 for seeds in results.seeds.values())
+    return any(len(seeds) > 1 for seeds in results.runs.values())

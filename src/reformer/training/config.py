@@ -121,14 +121,34 @@ class EvaluationConfig:
 
 
 @dataclass
+class GenerationConfig:
+    """What a trained network draws: the end of held-out sequences, one token after another."""
+
+    n_samples: int = 3
+    """Sequences, spread over the split."""
+    n_tokens: int = 256
+    """Tokens drawn at the end of each; what stands before them is given."""
+    temperature: float = 1.0
+    """Divides the logits: below 1 the likely tokens are drawn more often than the network believes."""
+    split: str = "test"
+
+    def __post_init__(self) -> None:
+        require(self.n_samples >= 1, "generation.n_samples", ">= 1", self.n_samples)
+        require(self.n_tokens >= 1, "generation.n_tokens", ">= 1", self.n_tokens)
+        require(0 < self.temperature < inf, "generation.temperature", "> 0 and finite", self.temperature)
+        require_choice("generation.split", self.split, ("val", "test"))
+
+
+@dataclass
 class RunConfig:
-    """Everything that one training run and its evaluation depend on."""
+    """Everything that one training run and what is made of it depend on."""
 
     data: DataConfig = MISSING
     model: ReformerConfig = field(default_factory=ReformerConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    generation: GenerationConfig = field(default_factory=GenerationConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
     seed: int = 1
     name: str = ""

@@ -9,7 +9,7 @@ from typing import Any
 from reformer.data.prepare import META
 from reformer.training.config import RunConfig
 
-WITHOUT_EFFECT = ("evaluation", "logger", "name", "root")
+WITHOUT_EFFECT = ("evaluation", "generation", "logger", "name", "root")
 """Sections that change no trained weight."""
 ORIGIN = ("files", "source", "mirror", "by_hand")
 """Where the data came from: the prepared arrays are the same, and a run that compose has resolved lacks these."""

@@ -1,0 +1,105 @@
+"""Draws the end of held-out sequences, one token after another, from what a trained network makes of all before."""
+
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+import wandb
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
+
+from reformer.data.batch import spread
+from reformer.data.config import ImagesConfig
+from reformer.data.feed import evaluation_batches
+from reformer.evaluation.samples import Sample, as_images, as_text
+from reformer.evaluation.trained import trained_model, weights_of
+from reformer.model.reformer_lm import ReformerLM
+from reformer.settings import require
+from reformer.training.artifacts import use_data, use_weights
+from reformer.training.config import RunConfig
+from reformer.training.device import choose_device
+from reformer.training.tracking import forgiven, logged, settings_of, table, tags_of
+
+
+def generate(run: RunConfig) -> dict[str, Any]:
+    """Draws samples from a run's network, and writes samples.json beside its weights.
+
+    Args:
+        run: the settings that the weights were trained with; `generation` says what to draw.
+
+    Returns:
+        The content of samples.json: for each sequence the tokens that were given, drawn, and those of the original.
+
+    Raises:
+        SettingError: there are not so many tokens in a sequence.
+        DataError: the run has not been trained.
+    """
+    wanted = run.generation
+    require(wanted.n_tokens < run.data.seq_len, "generation.n_tokens", f"< {run.data.seq_len}", wanted.n_tokens)
+    weights, device = weights_of(run), choose_device(run.trainer.accelerator)
+    held_out = evaluation_batches(run.data, Path(run.root) / "processed" / run.data.name, wanted.split, run.seed)
+    batch = held_out.sequences(spread(held_out.n_sequences, wanted.n_samples))
+    n_given = run.data.seq_len - wanted.n_tokens
+    model = trained_model(run.model, weights, device)
+    torch.manual_seed(run.seed)
+    start = time.perf_counter()
+    first = batch.inputs[:, : n_given + 1].to(device)
+    drawn = drawn_after(model, first, wanted.n_tokens, wanted.temperature, torch.Generator().manual_seed(run.seed))
+    rate = drawn.numel() / (time.perf_counter() - start)
+    samples = [
+        Sample(original[:n_given], end, original[n_given:])
+        for original, end in zip(batch.targets.tolist(), drawn.tolist(), strict=True)
+    ]
+    content = {"name": run.name, "kind": run.data.kind, "split": wanted.split, "temperature": wanted.temperature}
+    content["samples"] = [asdict(sample) for sample in samples]
+    (weights.parent / "samples.json").write_text(json.dumps(content) + "\n")
+    print(f"{run.name}: {len(samples)} x {wanted.n_tokens} tokens drawn, {rate:,.0f} tokens/s -> {weights.parent}")
+    _log(run, weights, samples)
+    return content
+
+
+@torch.inference_mode()
+def drawn_after(
+    model: ReformerLM, inputs: Tensor, n_tokens: int, temperature: float, generator: torch.Generator
+) -> Tensor:
+    """Draws tokens, each from the network's distribution after all before it, which it reads anew for each.
+
+    Args:
+        model: in evaluation mode; LSH attention hashes by the global generator.
+        inputs: (B, L) int64, what it is given, led by the token before the sequence, as in training.
+        n_tokens: tokens to draw, N.
+        temperature: divides the logits.
+        generator: on the CPU, for the draws: the same on every device.
+
+    Returns:
+        (B, N) int64 on the CPU.
+
+    Raises:
+        SettingError: the sequence gets longer than the positions reach.
+    """
+    n_given, console = inputs.shape[1], Console(stderr=True)
+    for _ in track(range(n_tokens), "draw tokens", console=console, transient=True, disable=not console.is_terminal):
+        logits = model(inputs)[:, -1].float().cpu()
+        token = torch.multinomial((logits / temperature).softmax(-1), 1, generator=generator)
+        inputs = torch.cat([inputs, token.to(inputs.device)], dim=1)
+    return inputs[:, n_given:].cpu()
+
+
+def _log(run: RunConfig, weights: Path, samples: list[Sample]) -> None:
+    """Logs a table, `<split>/samples`: a row for each sequence."""
+    size = weights.stat().st_size
+    with (
+        logged(run.logger, run.name, run.data.name, "generate", settings_of(run), tags_of(run), size) as log,
+        forgiven(),
+    ):
+        use_weights(log, run.name, weights)
+        use_data(log, Path(run.root) / "processed" / run.data.name)
+        if isinstance(run.data, ImagesConfig):
+            rows: list[list[Any]] = [[wandb.Image(image) for image in as_images(sample)] for sample in samples]
+        else:
+            rows = [[as_text(part) for part in (sample.given, sample.drawn, sample.original)] for sample in samples]
+        log.log({f"{run.generation.split}/samples": table(["given", "drawn", "original"], rows)})

@@ -1,0 +1,67 @@
+"""What the trained networks drew, as the page shows it: texts, and pictures scaled up by the browser."""
+
+import base64
+import io
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from reformer.evaluation.samples import Sample, as_images, as_text
+from reformer.report.results import NotTested, Results, read_json
+
+TAIL = 160
+"""Tokens of what was given that the page shows before a drawn text: the last ones."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The samples of one network."""
+
+    name: str
+    n_given: int
+    n_drawn: int
+    temperature: float
+    split: str
+    texts: list[tuple[str, str, str]]
+    """End of what was given, what was drawn, the original; empty for images."""
+    images: list[list[str]]
+    """The same as pictures, the whole of each, as data URIs; empty for texts."""
+
+
+def drawn_by(results: Results) -> Iterator[Drawn]:
+    """The samples of each run that has some."""
+    for run in (run for group in results.groups for run in group.runs.values()):
+        with suppress(NotTested):
+            yield _drawn(run.folder.name, read_json(run.folder / "samples.json"))
+
+
+def _drawn(name: str, content: dict[str, Any]) -> Drawn:
+    samples = [Sample(**sample) for sample in content["samples"]]
+    paints = content["kind"] == "images"
+    return Drawn(
+        name,
+        len(samples[0].given),
+        len(samples[0].drawn),
+        content["temperature"],
+        content["split"],
+        [] if paints else [_texts(sample) for sample in samples],
+        [[_data_uri(image) for image in as_images(sample)] for sample in samples] if paints else [],
+    )
+
+
+def _texts(sample: Sample) -> tuple[str, str, str]:
+    return (
+        as_text(sample.given[-TAIL:]).lstrip("\N{REPLACEMENT CHARACTER}"),
+        as_text(sample.drawn),
+        as_text(sample.original),
+    )
+
+
+def _data_uri(image: np.ndarray) -> str:
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "PNG")
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
