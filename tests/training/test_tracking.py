@@ -6,22 +6,29 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import wandb
+from PIL import Image
+from safetensors.torch import save_file
 from tiny import tiny_run
 from wandb_server import stand_in
 
-from reformer.data.config import TextConfig
+from reformer.data.config import ImagesConfig, TextConfig
 from reformer.evaluation import benchmark
 from reformer.evaluation.config import BenchmarkConfig
 from reformer.evaluation.evaluate import evaluate
+from reformer.evaluation.generate import generate
+from reformer.evaluation.samples import as_text
+from reformer.model.reformer_lm import ReformerLM
 from reformer.training import tracking
 from reformer.training.artifacts import LONGEST, _allowed
-from reformer.training.config import LoggerConfig, RunConfig
+from reformer.training.config import GenerationConfig, LoggerConfig, RunConfig
 from reformer.training.tracking import logged, settings_of, table, tags_of
 from reformer.training.train import train
 
@@ -100,6 +107,36 @@ def test_what_a_training_and_its_evaluation_log():
             for name, found in scores.items()
         ],
     }
+
+
+def test_texts_that_are_drawn_are_a_table():
+    run = on_text()
+    train(run, "")
+    run.generation = GenerationConfig(n_samples=2, n_tokens=4)
+    samples = generate(run)["samples"]
+    folder = offline_run("generate")
+    assert records(folder, "run")[0]["display_name"] == run.name
+    (shown,) = folder.glob("files/media/table/test/texts*.json")
+    rows = [[as_text(sample[part]) for part in ("given", "drawn", "original")] for sample in samples]
+    assert json.loads(shown.read_text()) == {"columns": ["given", "drawn", "original"], "data": rows}
+
+
+def test_images_that_are_drawn_stand_between_what_was_given_and_the_original():
+    run = tiny_run("data", "offline")
+    run.data = ImagesConfig(name="noise", side=8, seq_len=192, batch_size=2)
+    run.model = replace(run.model, vocab_size=256, max_seq_len=192)
+    run.generation = GenerationConfig(n_samples=1, n_tokens=3)
+    (processed := Path("data/processed/noise")).mkdir(parents=True)
+    np.save(processed / "test.npy", np.random.default_rng(2).integers(0, 256, (3, 8, 8, 3)).astype(np.uint8))
+    meta = {"side": 8, "splits": {"test": {"file": "test.npy", "images": 3}}}
+    (processed / "meta.json").write_text(json.dumps(meta))
+    (weights := Path("data/runs/tiny/weights.safetensors")).parent.mkdir(parents=True)
+    save_file(ReformerLM(run.model).state_dict(), weights)
+    (sample,) = generate(run)["samples"]
+    folder = offline_run("generate")
+    (shown,) = folder.glob("files/media/images/test/images*.png")
+    drawn = np.asarray(Image.open(shown))[:, 8:16]
+    assert drawn.flatten().tolist() == sample["given"] + sample["drawn"]
 
 
 def test_a_chain_of_artifacts_leads_from_the_data_to_the_weights_to_their_evaluation():

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import wandb
 from rich.console import Console
@@ -23,6 +24,8 @@ from reformer.training.artifacts import use_data, use_weights
 from reformer.training.config import RunConfig
 from reformer.training.device import choose_device
 from reformer.training.tracking import forgiven, logged, settings_of, table, tags_of
+
+COLUMNS = ("given", "drawn", "original")
 
 
 def generate(run: RunConfig) -> dict[str, Any]:
@@ -90,7 +93,7 @@ def drawn_after(
 
 
 def _log(run: RunConfig, weights: Path, samples: list[Sample]) -> None:
-    """Logs a table, `<split>/samples`: a row for each sequence."""
+    """Logs a table `<split>/texts`, a row for each, or pictures `<split>/images`, each beside what was given."""
     size = weights.stat().st_size
     with (
         logged(run.logger, run.name, run.data.name, "generate", settings_of(run), tags_of(run), size) as log,
@@ -99,7 +102,9 @@ def _log(run: RunConfig, weights: Path, samples: list[Sample]) -> None:
         use_weights(log, run.name, weights)
         use_data(log, Path(run.root) / "processed" / run.data.name)
         if isinstance(run.data, ImagesConfig):
-            rows: list[list[Any]] = [[wandb.Image(image) for image in as_images(sample)] for sample in samples]
+            pictures = [np.concatenate(as_images(sample), axis=1) for sample in samples]
+            caption = ", ".join(COLUMNS)
+            log.log({f"{run.generation.split}/images": [wandb.Image(picture, caption=caption) for picture in pictures]})
         else:
             rows = [[as_text(part) for part in (sample.given, sample.drawn, sample.original)] for sample in samples]
-        log.log({f"{run.generation.split}/samples": table(["given", "drawn", "original"], rows)})
+            log.log({f"{run.generation.split}/texts": table(COLUMNS, rows)})
