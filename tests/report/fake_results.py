@@ -34,6 +34,14 @@ COPY_ACCURACY = {
     "lsh-2": {"full": 0.312, "lsh-8": 0.9987, "lsh-4": 0.997, "lsh-2": 0.979, "lsh-1": 0.861},
     "lsh-1": {"full": 0.224, "lsh-8": 0.9951, "lsh-4": 0.991, "lsh-2": 0.942, "lsh-1": 0.772},
 }
+SAMPLES = {
+    "wikipedia_lsh-2_reversible": (
+        "text",
+        {"given": list(b"a<b" * 60), "drawn": list(b"d & e" + b"no-space" * 40), "original": list(b"as it was")},
+    ),
+    "photos_lsh-1_reversible": ("images", {"given": [9] * 36, "drawn": list(range(12)), "original": [200] * 12}),
+}
+"""What two of the runs have drawn, by their names."""
 LENGTHS = (512, 1024, 2048, 4096, 8192, 16384)
 ENVIRONMENT = {
     "commit": "0123456789abcdef0123456789abcdef01234567",
@@ -46,16 +54,25 @@ ENVIRONMENT = {
 
 
 def write_results(root: Path, runs: Sequence[str] = RUNS, seeds: Sequence[int] = (1,)) -> Path:
-    """Writes every run and both benchmarks."""
+    """Writes every run, both benchmarks, and what two runs have drawn."""
     for name in runs:
         for seed in seeds:
             write_run(root, name, seed)
+    for name, (kind, sample) in SAMPLES.items():
+        if name in runs:
+            write_samples(root, f"{name}_seed-{seeds[0]}", kind, sample)
     write_speed(root, {kind: {length: seconds(kind, length) for length in LENGTHS} for kind in ("full", *LSH)})
     write_memory(root)
     return root
 
 
 LSH = ("lsh-1", "lsh-2", "lsh-4", "lsh-8")
+
+
+def write_samples(root: Path, run: str, kind: str, sample: Mapping[str, Sequence[int]]) -> None:
+    """Writes what a run has drawn."""
+    content = {"name": run, "kind": kind, "split": "test", "temperature": 0.5, "samples": [sample]}
+    (root / "runs" / run / "samples.json").write_text(json.dumps(content))
 
 
 def write_run(
