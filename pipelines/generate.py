@@ -8,13 +8,13 @@ The settings are those of the training, by which the run is found. The report sh
 
 from command import command
 from omegaconf import DictConfig
-from schema import run_config
+from schema import tracked_run
 
 
 @command
 def main(config: DictConfig) -> None:
     """Checks the settings, then draws."""
-    run = run_config(config)
+    run = tracked_run(config)
     from reformer.evaluation.generate import generate  # torch loads here, after the check
 
     generate(run)

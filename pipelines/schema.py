@@ -16,6 +16,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 
 from reformer.data.config import DuplicationConfig, ImagesConfig, TextConfig
 from reformer.evaluation.config import BenchmarkConfig
+from reformer.report.studies import studies_of
 from reformer.settings import SettingError, require, require_at_least
 from reformer.training.config import RunConfig
 from reformer.training.run_name import run_name
@@ -139,6 +140,14 @@ def run_config(config: DictConfig) -> RunConfig:
     run = RunConfig(**sections, seed=config.seed, root=config.root, name=config.name)
     if not run.name or _changes_a_resolved_run():
         run.name = name_of(config)
+    return run
+
+
+def tracked_run(config: DictConfig) -> RunConfig:
+    """As `run_config`, tagged for W&B by the studies that compare the run, of those that params.yaml makes."""
+    run = run_config(config)
+    listed = seeds_by_run(compose_usual([]))
+    run.logger.tags += studies_of(run.name.rpartition("_seed-")[0], listed)
     return run
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from command import command, command_line
 from omegaconf import DictConfig
-from schema import run_config
+from schema import tracked_run
 from sweep import job
 
 from reformer.training.config import RunConfig
@@ -22,7 +22,7 @@ from reformer.training.config import RunConfig
 @command
 def main(config: DictConfig) -> float:
     """Checks the settings, then trains."""
-    return job(lambda: run_config(config), _train)
+    return job(lambda: tracked_run(config), _train)
 
 
 def _train(run: RunConfig) -> dict[str, Any]:

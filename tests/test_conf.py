@@ -15,8 +15,9 @@ import schema
 from mistakes import in_one_line
 from omegaconf import OmegaConf
 from project import PROJECT, Script
-from schema import compose_usual, run_config, typed
+from schema import compose_usual, run_config, tracked_run, typed
 
+from reformer.report.studies import STUDIES
 from reformer.settings import SettingError
 from reformer.training.config import RunConfig
 from reformer.training.run_name import LONGEST, RunSpec
@@ -182,6 +183,20 @@ def test_a_name_says_what_differs_and_leads_back_to_it(overrides: str, name: str
     back = again(name)
     assert back.name == name
     assert (back.data, back.model, back.optimizer) == (run.data, run.model, run.optimizer)
+
+
+def test_the_runs_of_params_are_tagged_by_the_studies_that_compare_them() -> None:
+    def tags(*overrides: str) -> list[str]:
+        return tracked_run(compose_usual(overrides)).logger.tags
+
+    of_listed = {name: tags(*RunSpec.parse(name).overrides()) for name in LISTED}
+    assert of_listed[f"{PARAMS.text}_lsh-4_reversible"] == ["cpu", "reversible_text", "n_layers", "lsh_off"]
+    assert of_listed[f"{PARAMS.images}_full_reversible"] == ["cpu", "hash_rounds", "reversible_images", "shared_qk_images"]
+    assert of_listed["duplication_full_reversible"] == ["cpu", "duplication"]
+    compared = {tag for found in of_listed.values() for tag in found}
+    assert compared == {"cpu", *(study.id for study in STUDIES if not study.benchmark)}
+    assert tags("data=photos", "model.n_hashes=3") == ["cpu"]
+    assert tags("data=photos", "model.n_hashes=8", "seed=5") == ["cpu", "hash_rounds", "lsh_off"]
 
 
 def test_two_runs_that_differ_never_share_a_name_however_long_the_difference() -> None:

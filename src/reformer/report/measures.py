@@ -146,7 +146,14 @@ def by_depth(results: Results) -> list[RunGroup]:
         if (g.spec.data, g.spec.attention, g.spec.reversible, g.spec.shared_qk, g.spec.other)
         == (data, like.attention, like.reversible, like.shared_qk, like.other)
     ]
-    return sorted(groups, key=lambda group: group.spec.n_layers or group.first().train["n_layers"])
+    return sorted(groups, key=_depth)
+
+
+def _depth(group: RunGroup) -> int:
+    """Number of layers; 0 where neither the name nor a file tells it, as before the training."""
+    with suppress(NotTested):
+        return int(group.spec.n_layers or group.first().train["n_layers"])
+    return 0
 
 
 def gain_from_depth(results: Results) -> Measured:
@@ -155,6 +162,11 @@ def gain_from_depth(results: Results) -> Measured:
     if len(groups) < 2:
         raise NotTested(f"one depth only in profile {results.profile}")
     return over_seeds([groups[0], groups[-1]], difference)
+
+
+def with_lsh_layers(results: Results) -> list[RunGroup]:
+    """The groups whose networks have LSH layers."""
+    return [group for group in results.groups if "lsh" in group.spec.attention]
 
 
 def with_lsh_off(results: Results) -> list[RunGroup]:
@@ -166,7 +178,7 @@ def with_lsh_off(results: Results) -> list[RunGroup]:
         except NotTested:
             return False
 
-    groups = [group for group in results.groups if "lsh" in group.spec.attention and switched_off(group)]
+    groups = [group for group in with_lsh_layers(results) if switched_off(group)]
     if not groups:
         raise NotTested("no run was evaluated with its LSH layers switched off")
     return groups

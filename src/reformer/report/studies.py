@@ -1,12 +1,14 @@
 """The studies that test the paper's claims: the one list of them, in the order of the page."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 from reformer.report import measures, paper, pictures, tables
 from reformer.report.chart import Panel
 from reformer.report.claim import Study
-from reformer.report.results import IMAGES, TEXTS, Results, RunGroup
+from reformer.report.results import IMAGES, TEXTS, NotTested, Results, RunGroup
 
 
 def _image_groups(results: Results) -> list[RunGroup]:
@@ -182,6 +184,22 @@ STUDIES = [
         caption="Bits per dimension with the LSH layers on and off, lower is better.",
         panels=lambda results: pictures.lsh_off(measures.with_lsh_off(results)),
         table=lambda results: tables.lsh_off(measures.with_lsh_off(results)),
-        groups=measures.with_lsh_off,
+        groups=measures.with_lsh_layers,
     ),
 ]
+
+
+def studies_of(name: str, runs: Mapping[str, Sequence[int]]) -> list[str]:
+    """Ids of the studies that compare a run with others.
+
+    Args:
+        name: the run's, without its seed.
+        runs: seeds of the runs that there are or will be, by their names.
+    """
+    planned = Results(Path(), "", runs)
+    found = []
+    for study in STUDIES:
+        with suppress(NotTested):
+            if name in [group.name for group in study.groups(planned)]:
+                found.append(study.id)
+    return found
