@@ -191,7 +191,12 @@ def test_the_runs_of_params_are_tagged_by_the_studies_that_compare_them() -> Non
 
     of_listed = {name: tags(*RunSpec.parse(name).overrides()) for name in LISTED}
     assert of_listed[f"{PARAMS.text}_lsh-4_reversible"] == ["cpu", "reversible_text", "n_layers", "lsh_off"]
-    assert of_listed[f"{PARAMS.images}_full_reversible"] == ["cpu", "hash_rounds", "reversible_images", "shared_qk_images"]
+    assert of_listed[f"{PARAMS.images}_full_reversible"] == [
+        "cpu",
+        "hash_rounds",
+        "reversible_images",
+        "shared_qk_images",
+    ]
     assert of_listed["duplication_full_reversible"] == ["cpu", "duplication"]
     compared = {tag for found in of_listed.values() for tag in found}
     assert compared == {"cpu", *(study.id for study in STUDIES if not study.benchmark)}

@@ -29,6 +29,7 @@ LOGGED = {f"{split}/{score}" for split in ("train", "val") for score in COLUMNS[
     "test/evaluations",
     *(f"test/{attention}/accuracy" for attention in ("full", "lsh-8", "lsh-4", "lsh-2", "lsh-1")),
     *(f"test/{attention}/bits_per_dim" for attention in ("trained", "off")),
+    *("test/texts", "test/images"),
 }
 """Names that tests/training/test_tracking.py reads back."""
 
@@ -70,7 +71,7 @@ def test_every_panel_shows_names_that_are_logged_against_their_own_axis(monkeypa
 
     axes = logged_by_benchmarks(monkeypatch)
     shown = list(panels(json.loads(workspace("someone", "reformer")._to_model().model_dump_json(by_alias=True))))
-    assert len(shown) == 13
+    assert len(shown) == 15
     matched = set()
     for panel in shown:
         if regex := panel.get("metricRegex"):
@@ -78,7 +79,9 @@ def test_every_panel_shows_names_that_are_logged_against_their_own_axis(monkeypa
             assert {axes[name] for name in names} == {panel["xAxis"]}, regex
             matched |= names
         elif "panel2Config" in panel:
-            assert any(json.dumps(name) in json.dumps(panel) for name in LOGGED)  # the table
+            assert any(json.dumps(name) in json.dumps(panel) for name in LOGGED)  # the tables
+        elif "mediaKeys" in panel:
+            assert set(panel["mediaKeys"]) <= LOGGED
         else:
             assert set(panel["metrics"]) <= LOGGED
             assert panel.get("xAxis", "trainer/global_step") in LOGGED
@@ -98,7 +101,7 @@ def made_up(name: str, job_type: str = "train", profile: str = "cpu") -> dict[st
 def test_each_study_shows_the_runs_that_are_compared_in_it_alone(tmp_path: Path) -> None:
     from wandb_workspaces.reports.v2 import H2, PanelGrid
 
-    from reformer.report.workspace import report
+    from reformer.report.workspace import DRAWN, report
 
     text = ["wikipedia_lsh-2_reversible", "wikipedia_lsh-2_ordinary", "wikipedia_lsh-2_reversible_layers-6"]
     keys = ["wikipedia_full_reversible", "wikipedia_full_reversible_separate-qk"]
@@ -114,7 +117,7 @@ def test_each_study_shows_the_runs_that_are_compared_in_it_alone(tmp_path: Path)
         if isinstance(block, H2):
             title, shown[block.text] = block.text, set()
         if isinstance(block, PanelGrid):
-            for job_type in ("train", "evaluate", "benchmark"):
+            for job_type in ("train", "evaluate", "generate", "benchmark"):
                 for name in ["memory"] if job_type == "benchmark" else passing:
                     if eval(block.runsets[0].filters, made_up(name, job_type)):  # it reads as Python
                         shown[title].add(f"{job_type} {name}")
@@ -124,7 +127,7 @@ def test_each_study_shows_the_runs_that_are_compared_in_it_alone(tmp_path: Path)
         return {f"{job_type} {name}" for name in names}
 
     by_id = {study.id: shown.pop(f"{study.title} ({study.source})") for study in STUDIES}
-    assert shown == {}
+    assert shown == {DRAWN: of("generate", passing)}
     assert (
         by_id
         == {
@@ -152,7 +155,7 @@ def test_both_are_saved_where_one_is_logged_in(script: Script, environment: dict
     assert done.returncode == 0, done.stderr
     sent = dict(zip(server.asked, map(json.loads, filter(None, server.bodies)), strict=False))
     spec = sent["upsertView"]["variables"]["spec"]
-    assert len(list(panels(json.loads(spec)))) == 7 * 3 + 2 + 1 + 2 + 4
+    assert len(list(panels(json.loads(spec)))) == 7 * 3 + 2 + 1 + 2 + 4 + 2
     assert all(json.dumps(run) in spec for run in runs)
     assert json.loads(sent["UpsertView2"]["variables"]["spec"])
 

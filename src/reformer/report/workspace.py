@@ -10,6 +10,7 @@ from reformer.report.results import NotTested, Results
 from reformer.report.studies import STUDIES
 
 TITLE = "Claims of the Reformer paper"
+DRAWN = "What the networks draw"
 LINES = ("variant", "settings")
 """What the runs of one line share: all but the seed."""
 MEMORY_AXES = {"seq_len": "length", "n_layers": "layers", "n_hashes": "hash rounds", "d_ff": "d_ff"}
@@ -29,6 +30,7 @@ def workspace(entity: str, project: str) -> ws.Workspace:
         ws.Section("Evaluated with other attention", panels=_cross(), is_open=True),
         ws.Section("Time and memory of a step", panels=[*_speed(), *_memory()], is_open=True),
         ws.Section("Speed and memory of the training", panels=_machine()),
+        ws.Section("Texts and images drawn", panels=_drawn()),
     ]
     settings = ws.RunsetSettings(groupby=[expr.Metric("JobType"), *map(expr.Config, LINES)])
     return ws.Workspace(entity=entity, project=project, name=TITLE, sections=sections, runset_settings=settings)
@@ -68,6 +70,7 @@ def report(entity: str, project: str, results: Results) -> wr.Report:
             blocks.append(grid(_learning(), compared, expr.Metric("JobType") == "train"))
         if study.id in EVALUATED:
             blocks.append(grid(EVALUATED[study.id](), compared, expr.Metric("JobType") == "evaluate"))
+    blocks += [wr.H2(DRAWN), grid(_drawn(), expr.Metric("JobType") == "generate")]
     return wr.Report(entity=entity, project=project, title=TITLE, blocks=blocks, width="fluid")
 
 
@@ -96,6 +99,12 @@ def _cross() -> list[wr.BarPlot | wr.WeavePanelSummaryTable]:
 def _off() -> list[wr.BarPlot]:
     metrics = ["test/trained/bits_per_dim", "test/off/bits_per_dim"]
     return [wr.BarPlot(title="Test bits/dim with the LSH layers on and off", metrics=metrics)]
+
+
+def _drawn() -> list[wr.MediaBrowser | wr.WeavePanelSummaryTable]:
+    """What the networks drew at the end of held-out sequences."""
+    images = wr.MediaBrowser(title="Given, drawn, original", media_keys=["test/images"])
+    return [images, wr.WeavePanelSummaryTable(table_name="test/texts", layout=wr.Layout(w=16, h=10))]
 
 
 def _speed() -> list[wr.LinePlot]:
