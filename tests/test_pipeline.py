@@ -103,6 +103,10 @@ class Project:
         write_yaml(folder / "conf" / "profile" / "tiny.yaml", {"profile": "tiny"}, "# @package _global_\n")
         write_yaml(folder / "params.yaml", PARAMS)
         self._git("init", "-q")
+        self.commit()
+
+    def commit(self) -> None:
+        """Commits all that git does not ignore."""
         self._git("add", "-A")
         self._git("-c", "user.name=t", "-c", "user.email=t@t", "commit", "-q", "-m", "all")
 
@@ -147,6 +151,7 @@ def test_the_graph_runs_whole_then_reruns_exactly_what_changed(project: Path, en
     assert "up to date" in here.dvc("status")
     assert here.repro() == []
 
+    here.commit()
     params = project / "params.yaml"
     params.write_text(params.read_text().replace("  - lsh-2_ordinary\n", "  - lsh-2_ordinary\n  - lsh-3_ordinary\n"))
     new = "lsh-3_ordinary-2"
@@ -156,6 +161,21 @@ def test_the_graph_runs_whole_then_reruns_exactly_what_changed(project: Path, en
     of_copy = "duplication@lsh-2_reversible-1"
     assert here.repro() == ["compose", f"train_{of_copy}", f"evaluate_{of_copy}", "report"]
     assert "up to date" in here.dvc("status")
+
+    changed = json.loads(here.dvc("params", "diff", "--json"))["params.yaml"]
+    assert list(changed) == ["runs.text_pair"]
+    assert "lsh-3_ordinary" in changed["runs.text_pair"]["new"]
+    compared = json.loads(here.dvc("metrics", "diff", "--all", "--json"))["data/report/metrics.json"]
+    assert {"claims.reproduced", "text_bits_per_dim"} <= set(compared)
+    assert all(isinstance(score[when], int | float) for score in compared.values() for when in ("old", "new"))
+    here.dvc("plots", "diff")
+    both = (project / "dvc_plots" / "index.html").read_text()
+    drawn = re.search(r'"values": (\[.*?\])', both)
+    assert drawn
+    points = {(point["run"], point["rev"]) for point in json.loads(drawn.group(1))}
+    assert points >= {("lsh-2_ordinary", "HEAD"), ("lsh-2_ordinary", "workspace"), ("lsh-3_ordinary", "workspace")}
+    assert ("lsh-3_ordinary", "HEAD") not in points
+    assert all(f"{revision}_data_report_figures_memory.png" in both for revision in ("HEAD", "workspace"))
 
     shown = json.loads(here.dvc("metrics", "show", "--json"))
     assert "claims" in shown[""]["data"]["data/report/metrics.json"]["data"]

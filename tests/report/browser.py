@@ -1,4 +1,4 @@
-"""A headless Chromium driven over its debugging pipe: enough to open a page, ask it questions and take its picture."""
+"""A headless Chromium driven over its debugging pipe: enough to open a page, ask it questions, take its picture, print it."""
 
 import base64
 import json
@@ -16,6 +16,7 @@ FLAGS = (
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
+    "--hide-scrollbars",
     "--no-first-run",
     "--disable-background-networking",
     "--disable-component-update",
@@ -58,6 +59,11 @@ class Page:
             self._receive()
         self.ask("new Promise(done => requestAnimationFrame(() => setTimeout(done, 50)))")
 
+    def open_as_printed(self, path: Path, width: int) -> None:
+        """Loads a file as it is laid out on paper of this many pixels."""
+        self.open(path, width)
+        self.send("Emulation.setEmulatedMedia", media="print")
+
     def ask(self, expression: str) -> Any:
         """The value of a JavaScript expression."""
         answer = self.send("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
@@ -70,6 +76,12 @@ class Page:
             "data"
         ]
         path.write_bytes(base64.b64decode(data))
+
+    def pdf(self) -> bytes:
+        """The page as it is printed on A4, with its headings as the outline."""
+        a4 = {"paperWidth": 8.27, "paperHeight": 11.69}
+        printed = self.send("Page.printToPDF", **a4, generateTaggedPDF=True, generateDocumentOutline=True)
+        return base64.b64decode(printed["data"])
 
     def _clip(self) -> dict[str, Any]:
         size = self.send("Page.getLayoutMetrics")["cssContentSize"]

@@ -13,6 +13,8 @@ from reformer.report.studies import STUDIES
 
 SHOWN = {"duplication", "reversible_text", "hash_rounds", "speed_by_length", "memory", "lsh_off"}
 """What the profile cpu has results for."""
+A4_WITHIN_MARGINS = 718
+"""Pixels of CSS: 190 mm."""
 
 
 def build(root, runs=RUNS, seeds=(1, 2)):
@@ -144,6 +146,40 @@ def test_long_reasons_for_missing_numbers_fit_a_phone(tmp_path, page):
     page.open(build(tmp_path) / "index.html", 390)
     assert page.problems == []
     assert page.ask("document.documentElement.scrollWidth") <= 390
+
+
+def test_on_paper_nothing_is_cut_off_and_all_figures_are_there(report, page):
+    width = A4_WITHIN_MARGINS
+    page.open_as_printed(report / "index.html", width)
+    page.ask("document.querySelectorAll('details').forEach(part => part.open = true)")
+    beyond = (
+        f"[...document.querySelectorAll('main *')].filter(part => part.getBoundingClientRect().right > {width} + 1)"
+    )
+    assert page.ask(f"{beyond}.map(part => part.outerHTML.slice(0, 90))") == []
+    hidden = "[...document.querySelectorAll('.box, blockquote, .panel')].filter(box => box.scrollWidth > box.clientWidth + 1)"
+    assert page.ask(f"{hidden}.map(box => box.innerText.slice(0, 200))") == []
+    heights = "[...document.querySelectorAll('.panel svg')].map(picture => picture.getBoundingClientRect().height)"
+    assert min(page.ask(heights)) > 50
+    assert len(page.ask(heights)) > len(SHOWN)
+
+
+@pytest.fixture(scope="module")
+def whole_report(tmp_path_factory):
+    return build(write_results(tmp_path_factory.mktemp("all"), ALL_RUNS), ALL_RUNS, seeds=(1,))
+
+
+def test_the_print_has_every_study_with_figures_drawn_for_the_paper(whole_report, page):
+    widths = "[...document.querySelectorAll('.panel > svg')].map(picture => picture.viewBox.baseVal.width)"
+    page.open_as_printed(whole_report / "index.html", A4_WITHIN_MARGINS)
+    on_paper = page.ask(widths)
+    page.open(whole_report / "index.html", 1280)
+    on_screen = page.ask(widths)
+    page.ask(f"addEventListener('beforeprint', () => {{ window.printed = {widths}; }})")
+    outline = re.findall(rb"/Title \((.+)\)", page.pdf())
+    headings = {heading.replace(b" ", b"").decode() for heading in outline}  # a broken line has lost its space
+    assert headings >= {f"{study.title}{study.source}".replace(" ", "") for study in STUDIES}
+    assert page.ask("printed") == pytest.approx(on_paper, abs=1)
+    assert page.ask(widths) == on_screen
 
 
 def test_a_name_in_the_legend_hides_its_line(report, page):

@@ -214,6 +214,17 @@ def test_the_profile_and_the_experiment_are_tags(script):
     assert "tags:\n- cpu-long\n- hash_rounds\n" in shown.stdout
 
 
+def test_a_run_that_params_lists_is_logged_with_the_studies_that_compare_it(script, environment):
+    environment["WANDB_MODE"] = "offline"
+    sizes = ["data.seq_len=32", "data.batch_size=2", "data.eval_sequences=3", "trainer.max_steps=1"]
+    sizes += ["model.n_layers=1", "model.d_model=16", "model.d_ff=8", "model.chunk_len=4"]
+    places = [f"root={Path('data').absolute()}", f"logger.dir={Path('wandb').absolute()}"]
+    done = script("train", "data=duplication", "name=duplication_lsh-4_reversible_seed-1", *sizes, *places)
+    assert done.returncode == 0, done.stderr
+    (about,) = records(offline_run("train"), "run")
+    assert about["tags"] == ["duplication", "lsh-4", "reversible", "cpu", "lsh_off"]
+
+
 def test_without_a_key_a_run_is_logged_offline_and_says_how_to_look_at_it(capfd):
     train(tiny_run("data", "auto"), "")
     (folder,) = Path("wandb").glob("offline-run-*")

@@ -151,6 +151,7 @@
     }
   }
 
+  const redraws = [];
   for (const element of document.querySelectorAll("[data-figure]")) {
     const figure = figures[element.dataset.figure];
     const panels = element.querySelector(".panels");
@@ -163,5 +164,15 @@
       if (panels.clientWidth !== width) redraw();
       width = panels.clientWidth;
     }).observe(panels);
+    redraws.push(redraw);
   }
+
+  // Drawn for the width of paper, or else the letters of wide figures would shrink with them.
+  function drawFor(width) {
+    document.body.style.width = width;
+    redraws.forEach((redraw) => redraw());
+    document.body.style.width = "";
+  }
+  addEventListener("beforeprint", () => drawFor("190mm"));
+  addEventListener("afterprint", () => drawFor(""));
 })();
