@@ -1,7 +1,7 @@
 """Draws the end of held-out texts or images from a trained network, and writes data/runs/<its name>/samples.json.
 
     python pipelines/generate.py data=wikipedia generation.n_tokens=100 generation.temperature=0.7
-    python pipelines/generate.py --config-dir=data/configs/generate --config-name=photos_lsh-8_reversible_seed-1
+    python pipelines/generate.py --config-dir=data/configs/generate --config-name=photos_lsh-4_reversible_seed-1
 
 The settings are those of the training, by which the run is found. The report shows what was drawn.
 """
