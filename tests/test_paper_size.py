@@ -20,12 +20,13 @@ from reformer.training.run_name import RunSpec
 pytestmark = pytest.mark.slow
 
 PARAMS = OmegaConf.load(schema.PARAMS)
-DATA = {"duplication": "duplication", "text": "enwik8", "images": "imagenet64"}
-RUNS = [(kind, run) for kind in DATA for run in PARAMS.runs[kind]]
+DATA = schema.data_sets(OmegaConf.merge(PARAMS, {"text": "enwik8", "images": "imagenet64"}))
+RUNS = [(DATA[part], run) for part in PARAMS.runs for run in PARAMS.runs[part]]
+DRAWN = [f"{DATA[kind]}_{name}" for kind in PARAMS.samples for name in PARAMS.samples[kind]]
 SHORTER = {
     "duplication": ("data.eval_sequences=1",),
-    "text": ("data.seq_len=1024", "data.eval_tokens=1024", "model.ff_chunk_size=512", "model.loss_chunk_size=512"),
-    "images": ("data.side=16", "data.seq_len=768", "data.eval_tokens=768", "model.ff_chunk_size=512"),
+    "enwik8": ("data.seq_len=1024", "data.eval_tokens=1024", "model.ff_chunk_size=512", "model.loss_chunk_size=512"),
+    "imagenet64": ("data.side=16", "data.seq_len=768", "data.eval_tokens=768", "model.ff_chunk_size=512"),
 }
 ONE_STEP = (
     *("profile=paper", "data.batch_size=1", "trainer.max_steps=1", "trainer.num_workers=0"),
@@ -64,18 +65,22 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.mark.parametrize(("kind", "run"), RUNS)
-def test_every_run_takes_a_step_at_the_paper_s_widths(kind: str, run: str, root: Path, script: Script) -> None:
-    data = DATA[kind]
-    done = script("train", *ONE_STEP, *RunSpec.parse(f"{data}_{run}").overrides(), *SHORTER[kind], f"root={root}")
+@pytest.mark.parametrize(("data", "run"), RUNS)
+def test_every_run_takes_a_step_at_the_paper_s_widths(data: str, run: str, root: Path, script: Script) -> None:
+    settings = (*ONE_STEP, *RunSpec.parse(f"{data}_{run}").overrides(), *SHORTER[data], f"root={root}")
+    done = script("train", *settings)
     assert done.returncode == 0, done.stderr
     (folder,) = (root / "runs").iterdir()
     written = json.loads((folder / "train.json").read_text())
     assert written["name"].startswith(f"{data}_{run}_profile-paper_")
-    assert (written["steps"], written["d_model"]) == (1, 256 if kind == "duplication" else 1024)
+    assert (written["steps"], written["d_model"]) == (1, 256 if data == "duplication" else 1024)
     assert math.isfinite(written["val"]["bits_per_dim"])
     with safe_open(folder / "weights.safetensors", "pt") as weights:
         assert all(weights.get_tensor(name).isfinite().all() for name in weights.keys())  # noqa: SIM118
+    if f"{data}_{run}_seed-1" in DRAWN:
+        done = script("generate", *settings, "generation.n_tokens=2")
+        assert done.returncode == 0, done.stderr
+        assert len(json.loads((folder / "samples.json").read_text())["samples"][0]["drawn"]) == 2
     for path in folder.iterdir():  # all of them together would be gigabytes
         path.unlink()
     folder.rmdir()
