@@ -3,7 +3,8 @@
     python pipelines/generate.py data=wikipedia generation.n_tokens=100 generation.temperature=0.7
     python pipelines/generate.py --config-dir=data/configs/generate --config-name=photos_lsh-4_reversible_seed-1
 
-The settings are those of the training, by which the run is found. The report shows what was drawn.
+The settings are those of the training, by which the run is found. The report shows what the runs that params.yaml
+lists under samples have drawn.
 """
 
 from command import command

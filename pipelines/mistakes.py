@@ -17,8 +17,8 @@ from reformer.settings import SettingError
 
 VALUES = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", list: "a list, as [a,b]"}
 
-BY_KIND = {"seeds": "[1,2]", "runs": "[lsh-2_reversible]"}
-"""Settings that are a list for each kind of data, and such a list."""
+BY_LIST = {"seeds": "[1,2]", "runs": "[lsh-2_reversible]"}
+"""Settings that are lists of lists, and such a list."""
 
 EXTRAS = {"joblib": "joblib", "submitit_slurm": "slurm", "submitit_local": "slurm", "optuna": "optuna"}
 """Plugins of Hydra, and the extra of this project that brings each."""
@@ -78,8 +78,8 @@ def _setting(error: OmegaConfBaseException) -> str:
     what = str(error.msg or error).splitlines()[0]
     of_class = re.search(r"not a subclass of (\w+)", what)  # all that is said of a list in a file
     setting = of_class[1].lower() if of_class else key
-    if setting in BY_KIND:
-        return f"{setting} is by kind: {setting}.text={BY_KIND[setting]}"
+    if setting in BY_LIST:
+        return f"{setting} is by list: {setting}.text={BY_LIST[setting]}"
     if isinstance(error, ConfigAttributeError | ConfigKeyError) and known and error.key not in known:
         return unknown_setting(key, known)
     if isinstance(error, ValidationError) and error.key in known:

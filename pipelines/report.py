@@ -21,7 +21,8 @@ from reformer.report.build import build_report
 def main(config: DictConfig) -> None:
     """Builds the report, and says where it is and how many claims it found to hold."""
     root = Path(config.root)
-    build_report(root, config.profile, seeds_by_run(config))
+    sampled = [f"{config[kind]}_{name}" for kind in config.samples for name in config.samples[kind]]
+    build_report(root, config.profile, seeds_by_run(config), sampled)
     n = json.loads((root / "report" / "claims.json").read_text(encoding="utf-8"))["counts"]
     print(
         f"report: {root / 'report' / 'index.html'}: {', '.join(f'{count} {verdict}' for verdict, count in n.items())}"

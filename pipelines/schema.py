@@ -1,7 +1,7 @@
 """What Hydra composes from, the typed schemas (the package's dataclasses) and params.yaml; and the way back to them."""
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
@@ -147,7 +147,8 @@ def tracked_run(config: DictConfig) -> RunConfig:
     """As `run_config`, tagged for W&B by the studies that compare the run, of those that params.yaml makes."""
     run = run_config(config)
     listed = seeds_by_run(compose_usual([]))
-    run.logger.tags += studies_of(run.name.rpartition("_seed-")[0], listed)
+    with suppress(SettingError):  # of another run's name, which compose tells
+        run.logger.tags += studies_of(run.name.rpartition("_seed-")[0], listed)
     return run
 
 

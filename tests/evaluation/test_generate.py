@@ -8,10 +8,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from reformer.data.config import ImagesConfig, TextConfig
+from reformer.data.config import DuplicationConfig, ImagesConfig, TextConfig
 from reformer.evaluation.generate import drawn_after, generate
 from reformer.evaluation.samples import BLANK, Sample, as_images, as_text
 from reformer.model.config import ReformerConfig
+from reformer.model.lsh_hash import count_buckets
 from reformer.model.reformer_lm import ReformerLM
 from reformer.settings import SettingError
 from reformer.training.config import GenerationConfig, RunConfig
@@ -119,3 +120,38 @@ def test_a_run_that_was_not_trained_is_named(on_text):
 
 def test_bytes_that_are_no_text_are_told_by_one_sign():
     assert as_text([72, 195, 169, 10, 0, 255, 46]) == "Hé\n��."
+
+
+def test_a_part_of_a_sequence_is_hashed_into_the_buckets_of_the_whole(on_text, monkeypatch):
+    seen = []
+
+    def drawn(model: ReformerLM, inputs: torch.Tensor, n_tokens: int, *_: object) -> torch.Tensor:
+        seen.append(model.config.n_buckets)
+        return torch.zeros(len(inputs), n_tokens, dtype=torch.int64)
+
+    monkeypatch.setattr("reformer.evaluation.generate.drawn_after", drawn)
+    generate(on_text)
+    on_text.model.n_buckets = 8
+    generate(on_text)
+    assert seen == [count_buckets(12, 4), 8]
+
+
+def test_symbols_are_neither_text_nor_image(on_text):
+    on_text.data = DuplicationConfig(name="duplication", seq_len=12, batch_size=3)
+    with pytest.raises(SettingError, match=r"^data\.kind must be one of text, images, got 'duplication'$"):
+        generate(on_text)
+
+
+def test_weights_of_other_settings_are_told_in_one_line(on_text):
+    on_text.model.d_ff = 14
+    with pytest.raises(
+        SettingError, match=r"weights\.safetensors was trained with other settings: train the run again$"
+    ):
+        generate(on_text)
+
+
+def test_a_text_that_was_drawn_is_printed(on_text, capsys):
+    samples = generate(on_text)["samples"]
+    printed = capsys.readouterr().out
+    for sample in samples:
+        assert f"--- {as_text(sample['given'])}[{as_text(sample['drawn'])}]" in printed

@@ -4,7 +4,7 @@ import re
 
 import pytest
 from browser import browser_page, chromium
-from fake_results import ALL_RUNS, RUNS, write_results, write_run, write_speed
+from fake_results import ALL_RUNS, RUNS, SAMPLES, write_results, write_run, write_speed
 
 from reformer.report.build import build_report
 from reformer.report.claims import CLAIMS
@@ -18,7 +18,7 @@ A4_WITHIN_MARGINS = 718
 
 
 def build(root, runs=RUNS, seeds=(1, 2)):
-    build_report(root, "cpu", dict.fromkeys(runs, tuple(seeds)))
+    build_report(root, "cpu", dict.fromkeys(runs, tuple(seeds)), [f"{name}_seed-{seeds[0]}" for name in SAMPLES])
     return root / "report"
 
 

@@ -10,9 +10,11 @@ from PIL import Image
 
 from reformer.report.build import build_report
 
+SAMPLED = [f"{name}_seed-1" for name in SAMPLES]
 
-def page(root):
-    build_report(root, "cpu", dict.fromkeys(RUNS, (1,)))
+
+def page(root, sampled=SAMPLED):
+    build_report(root, "cpu", dict.fromkeys(RUNS, (1,)), sampled)
     return (root / "report" / "index.html").read_text()
 
 
@@ -36,3 +38,9 @@ def test_without_samples_or_with_a_broken_file_there_is_no_such_section(tmp_path
     text.unlink()
     images.write_text("{")
     assert "samples" not in page(tmp_path)
+
+
+def test_samples_of_other_runs_are_not_shown(tmp_path):
+    html = page(write_results(tmp_path), SAMPLED[:1])
+    assert "325 tokens after 180" in html
+    assert "12 tokens after 36" not in html

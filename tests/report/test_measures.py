@@ -289,7 +289,7 @@ def test_networks_are_compared_with_the_seeds_that_both_have(tmp_path):
             write_run(tmp_path, name, seed, bits=seed / 2)
     results = Results(tmp_path, "cpu", seeds)
     measured = over_seeds(results.groups, lambda one, other: one.score("trained") + other.score("trained"))
-    assert (measured.values, measured.n_wanted) == ((pytest.approx(3.0),), 1)
+    assert (measured.values, measured.n_wanted) == ((pytest.approx(3.0),), 3)
     results = Results(tmp_path, "cpu", {**seeds, "photos_full_reversible": (1, 2)})
     with pytest.raises(NotTested, match="no seed is common to the runs that are compared"):
         over_seeds(results.groups, lambda one, other: 0.0)

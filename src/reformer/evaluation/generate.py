@@ -2,7 +2,7 @@
 
 import json
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,13 @@ from rich.progress import track
 from torch import Tensor
 
 from reformer.data.batch import spread
-from reformer.data.config import ImagesConfig
+from reformer.data.config import ImagesConfig, TextConfig
 from reformer.data.feed import evaluation_batches
 from reformer.evaluation.samples import Sample, as_images, as_text
 from reformer.evaluation.trained import trained_model, weights_of
+from reformer.model.lsh_hash import count_buckets
 from reformer.model.reformer_lm import ReformerLM
-from reformer.settings import require
+from reformer.settings import require, require_choice
 from reformer.training.artifacts import use_data, use_weights
 from reformer.training.config import RunConfig
 from reformer.training.device import choose_device
@@ -38,16 +39,18 @@ def generate(run: RunConfig) -> dict[str, Any]:
         The content of samples.json: for each sequence the tokens that were given, drawn, and those of the original.
 
     Raises:
-        SettingError: there are not so many tokens in a sequence.
+        SettingError: the data is no text and no images, or there are not so many tokens in a sequence.
         DataError: the run has not been trained.
     """
     wanted = run.generation
+    require_choice("data.kind", run.data.kind, (TextConfig.kind, ImagesConfig.kind))
     require(wanted.n_tokens < run.data.seq_len, "generation.n_tokens", f"< {run.data.seq_len}", wanted.n_tokens)
     weights, device = weights_of(run), choose_device(run.trainer.accelerator)
     held_out = evaluation_batches(run.data, Path(run.root) / "processed" / run.data.name, wanted.split, run.seed)
     batch = held_out.sequences(spread(held_out.n_sequences, wanted.n_samples))
     n_given = run.data.seq_len - wanted.n_tokens
-    model = trained_model(run.model, weights, device)
+    n_buckets = run.model.n_buckets or count_buckets(run.data.seq_len, run.model.chunk_len)
+    model = trained_model(replace(run.model, n_buckets=n_buckets), weights, device)  # those of the whole sequence
     torch.manual_seed(run.seed)
     start = time.perf_counter()
     first = batch.inputs[:, : n_given + 1].to(device)
@@ -60,6 +63,8 @@ def generate(run: RunConfig) -> dict[str, Any]:
     content = {"name": run.name, "kind": run.data.kind, "split": wanted.split, "temperature": wanted.temperature}
     content["samples"] = [asdict(sample) for sample in samples]
     (weights.parent / "samples.json").write_text(json.dumps(content) + "\n")
+    if isinstance(run.data, TextConfig):
+        print(*(f"--- {as_text(sample.given[-80:])}[{as_text(sample.drawn)}]" for sample in samples), sep="\n")
     print(f"{run.name}: {len(samples)} x {wanted.n_tokens} tokens drawn, {rate:,.0f} tokens/s -> {weights.parent}")
     _log(run, weights, samples)
     return content
@@ -76,7 +81,7 @@ def drawn_after(
         inputs: (B, L) int64, what it is given, led by the token before the sequence, as in training.
         n_tokens: tokens to draw, N.
         temperature: divides the logits.
-        generator: on the CPU, for the draws: the same on every device.
+        generator: on the CPU, for the draws: from the same logits they are the same on every device.
 
     Returns:
         (B, N) int64 on the CPU.

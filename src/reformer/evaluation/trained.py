@@ -20,7 +20,10 @@ def weights_of(run: RunConfig) -> Path:
 
 
 def trained_model(config: ReformerConfig, weights: Path, device: torch.device) -> ReformerLM:
-    """A network with these weights, on the device, not for training."""
+    """A network with these weights, on the device, not for training; raises DataError where they do not fit."""
     model = ReformerLM(config)
-    model.load_state_dict(load_file(weights))
+    try:
+        model.load_state_dict(load_file(weights))
+    except RuntimeError:
+        raise DataError(f"{weights} was trained with other settings: train the run again") from None
     return model.to(device).eval()

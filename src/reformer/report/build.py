@@ -19,13 +19,14 @@ from reformer.report.studies import STUDIES
 from reformer.report.summary import summary
 
 
-def build_report(root: Path, profile: str, runs: Mapping[str, Sequence[int]]) -> None:
+def build_report(root: Path, profile: str, runs: Mapping[str, Sequence[int]], sampled: Sequence[str] = ()) -> None:
     """Judges every claim and writes `report/` under the root.
 
     Args:
         root: folder with `runs/` and `benchmarks/`; what is missing there makes its claims "not tested at this size".
         profile: name of the profile that was run.
         runs: seeds of each of its runs, by the run's name without a seed.
+        sampled: names, with their seed, of the runs whose samples are shown.
 
     Raises:
         SettingError: a run is not named as runs are.
@@ -41,7 +42,7 @@ def build_report(root: Path, profile: str, runs: Mapping[str, Sequence[int]]) ->
         of_study = [judgement for judgement in judgements if judgement.claim.study == study.id]
         sections.append(section_of(study, of_study, results, folder / "figures"))
     source = source_of_all(results, [study.benchmark for study in STUDIES if study.benchmark])
-    (folder / "index.html").write_text(render_page(results, judgements, sections, source), encoding="utf-8")
+    (folder / "index.html").write_text(render_page(results, judgements, sections, source, sampled), encoding="utf-8")
     (folder / "results.md").write_text(summary(results, judgements, source), encoding="utf-8")
     write_curves(results, folder / "curves.csv")
     _write_json(folder / "claims.json", claims_as_json(results, judgements))

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -32,11 +32,16 @@ class Drawn:
     """The same as pictures, the whole of each, as data URIs; empty for texts."""
 
 
-def drawn_by(results: Results) -> Iterator[Drawn]:
-    """The samples of each run that has some."""
-    for run in (run for group in results.groups for run in group.runs.values()):
+def drawn_by(results: Results, sampled: Sequence[str]) -> Iterator[Drawn]:
+    """The samples of these runs, of those that have some.
+
+    Args:
+        results: the root folder.
+        sampled: names of the runs, with their seed.
+    """
+    for name in sampled:
         with suppress(NotTested):
-            yield _drawn(run.folder.name, read_json(run.folder / "samples.json"))
+            yield _drawn(name, read_json(results.root / "runs" / name / "samples.json"))
 
 
 def _drawn(name: str, content: dict[str, Any]) -> Drawn:

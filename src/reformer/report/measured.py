@@ -129,4 +129,4 @@ def over_seeds(groups: Sequence[RunGroup], value: Callable[..., float]) -> Measu
             reason = missing
     if not values:
         raise reason
-    return Measured(tuple(values), n_wanted=len(wanted))
+    return Measured(tuple(values), n_wanted=max(len(group.runs) for group in groups))

@@ -1,6 +1,7 @@
 """The page: one self-contained HTML file from a template, with its style, its script and its numbers inside."""
 
 import base64
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -57,8 +58,14 @@ def section_of(study: Study, judgements: list[Judgement], results: Results, figu
     return Section(study, judgements, figure, image, table, scale, source, tables.provenance(groups))
 
 
-def render_page(results: Results, judgements: list[Judgement], sections: list[Section], source: Source | None) -> str:
-    """The whole page; the source is that of everything on it."""
+def render_page(
+    results: Results,
+    judgements: list[Judgement],
+    sections: list[Section],
+    source: Source | None,
+    sampled: Sequence[str],
+) -> str:
+    """The whole page; the source is that of everything on it, the samples those of the runs named last."""
     environment = Environment(
         loader=PackageLoader("reformer", "report"),
         autoescape=True,
@@ -74,7 +81,7 @@ def render_page(results: Results, judgements: list[Judgement], sections: list[Se
         provenance=provenance(results, source),
         judgements=sorted(judgements, key=lambda judgement: judgement.verdict == NOT_TESTED),
         sections=sorted(sections, key=lambda section: bool(section.missing)),
-        drawn=list(drawn_by(results)),
+        drawn=list(drawn_by(results, sampled)),
         n=counts(judgements),
         whose=whose(judgements),
         marks=MARKS,

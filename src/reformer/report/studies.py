@@ -12,9 +12,9 @@ from reformer.report.results import IMAGES, TEXTS, NotTested, Results, RunGroup
 
 
 def _image_groups(results: Results) -> list[RunGroup]:
-    """Full attention, then LSH by rounds: one group each, whether reversible or not."""
+    """Full attention, then LSH by rounds: one group each, a reversible one where there is one."""
     groups: dict[str, RunGroup] = {}
-    for group in results.select(results.data(IMAGES)):
+    for group in sorted(results.select(results.data(IMAGES)), key=lambda group: not group.spec.reversible):
         if group.spec.attention == "full" or group.spec.n_hashes:
             groups.setdefault(group.spec.attention, group)
     return sorted(groups.values(), key=lambda group: group.spec.n_hashes)

@@ -78,7 +78,7 @@ def scores(groups: Sequence[RunGroup]) -> Table:
                 f"{len(group.present)} of {len(group.runs)}",
             )
         )
-    note = "Mean ± standard deviation over the seeds, where there are several."
+    note = "Mean ± standard deviation over the seeds, where there are several; claims take those that all their networks have."
     return Table(columns, rows, note)
 
 

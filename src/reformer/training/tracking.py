@@ -67,7 +67,7 @@ def logged(
         config: where and how to log.
         name: what the run is called.
         group: what it is grouped by unless the config says so.
-        job_type: train, evaluate or benchmark.
+        job_type: train, evaluate, generate or benchmark.
         settings: its configuration.
         tags: what it can be found by, beside the config's tags.
         upload: bytes of the files that it will log.
