@@ -174,12 +174,16 @@ def test_the_print_has_every_study_with_figures_drawn_for_the_paper(whole_report
     on_paper = page.ask(widths)
     page.open(whole_report / "index.html", 1280)
     on_screen = page.ask(widths)
-    page.ask(f"addEventListener('beforeprint', () => {{ window.printed = {widths}; }})")
+    folded = "document.querySelectorAll('details:not([open])').length"
+    before = page.ask(folded)
+    assert before > 0
+    page.ask(f"addEventListener('beforeprint', () => {{ window.printed = {widths}; window.hidden = {folded}; }})")
     outline = re.findall(rb"/Title \((.+)\)", page.pdf())
     headings = {heading.replace(b" ", b"").decode() for heading in outline}  # a broken line has lost its space
     assert headings >= {f"{study.title}{study.source}".replace(" ", "") for study in STUDIES}
     assert page.ask("printed") == pytest.approx(on_paper, abs=1)
     assert page.ask(widths) == on_screen
+    assert (page.ask("hidden"), page.ask(folded)) == (0, before)
 
 
 def test_a_name_in_the_legend_hides_its_line(report, page):

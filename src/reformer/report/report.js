@@ -173,6 +173,14 @@
     redraws.forEach((redraw) => redraw());
     document.body.style.width = "";
   }
-  addEventListener("beforeprint", () => drawFor("190mm"));
-  addEventListener("afterprint", () => drawFor(""));
+  const folded = document.querySelectorAll("details");
+  addEventListener("beforeprint", () => {
+    folded.forEach((part) => (part.dataset.open = part.open));
+    folded.forEach((part) => (part.open = true));
+    drawFor("190mm");
+  });
+  addEventListener("afterprint", () => {
+    folded.forEach((part) => (part.open = part.dataset.open === "true"));
+    drawFor("");
+  });
 })();
