@@ -9,13 +9,13 @@ The settings are those of the training, by which the run is found.
 
 from command import command
 from omegaconf import DictConfig
-from schema import tracked_run
+from schema import grouped, tracked_run
 
 
 @command
 def main(config: DictConfig) -> None:
     """Checks the settings, then evaluates."""
-    run = tracked_run(config)
+    run = grouped(tracked_run(config))
     from reformer.evaluation.evaluate import evaluate  # torch loads here, after the check
 
     evaluate(run)

@@ -9,13 +9,13 @@ lists under samples have drawn.
 
 from command import command
 from omegaconf import DictConfig
-from schema import tracked_run
+from schema import grouped, tracked_run
 
 
 @command
 def main(config: DictConfig) -> None:
     """Checks the settings, then draws."""
-    run = tracked_run(config)
+    run = grouped(tracked_run(config))
     from reformer.evaluation.generate import generate  # torch loads here, after the check
 
     generate(run)

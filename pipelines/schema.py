@@ -16,7 +16,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 
 from reformer.data.config import DuplicationConfig, ImagesConfig, TextConfig
 from reformer.evaluation.config import BenchmarkConfig
-from reformer.report.studies import studies_of
+from reformer.report.studies import STUDIES, studies_of
 from reformer.settings import SettingError, require, require_at_least
 from reformer.training.config import RunConfig
 from reformer.training.run_name import run_name
@@ -149,6 +149,12 @@ def tracked_run(config: DictConfig) -> RunConfig:
     listed = seeds_by_run(compose_usual([]))
     with suppress(SettingError):  # of another run's name, which compose tells
         run.logger.tags += studies_of(run.name.rpartition("_seed-")[0], listed)
+    return run
+
+
+def grouped(run: RunConfig) -> RunConfig:
+    """Puts a tagged run that nothing else groups in W&B, no setting and no sweep, with the first study that compares it."""
+    run.logger.group = run.logger.group or next((study.id for study in STUDIES if study.id in run.logger.tags), "")
     return run
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from command import command, command_line
 from omegaconf import DictConfig
-from schema import tracked_run
+from schema import grouped, tracked_run
 from sweep import job
 
 from reformer.training.config import RunConfig
@@ -28,7 +28,7 @@ def main(config: DictConfig) -> float:
 def _train(run: RunConfig) -> dict[str, Any]:
     from reformer.training.train import train  # torch loads here, after the check
 
-    return train(run, command_line(__file__))
+    return train(grouped(run), command_line(__file__))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import schema
 from mistakes import in_one_line
 from omegaconf import OmegaConf
 from project import PROJECT, Script
-from schema import compose_usual, run_config, tracked_run, typed
+from schema import compose_usual, grouped, run_config, tracked_run, typed
 
 from reformer.report.studies import STUDIES
 from reformer.settings import SettingError
@@ -202,6 +202,18 @@ def test_the_runs_of_params_are_tagged_by_the_studies_that_compare_them() -> Non
     assert compared == {"cpu", *(study.id for study in STUDIES if not study.benchmark)}
     assert tags("data=photos", "model.n_hashes=3") == ["cpu"]
     assert tags("data=photos", "model.n_hashes=8", "seed=5") == ["cpu", "hash_rounds", "lsh_off"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "group"),
+    [
+        ("data=photos model.n_hashes=8", "hash_rounds"),
+        ("data=photos model.n_hashes=8 logger.group=mine", "mine"),
+        ("data=photos model.n_hashes=3", ""),
+    ],
+)
+def test_a_run_is_grouped_by_the_first_study_that_compares_it(overrides: str, group: str) -> None:
+    assert grouped(tracked_run(compose_usual(overrides.split()))).logger.group == group
 
 
 def test_two_runs_that_differ_never_share_a_name_however_long_the_difference() -> None:

@@ -289,7 +289,8 @@ def test_what_a_benchmark_logs_is_drawn_against_its_own_axis():
     skipped = {"attention": "lsh-2", "seq_len": 256, "skipped": "needs more memory than there is"}
     benchmark._log(BenchmarkConfig("speed_by_length", lengths=[128]), [*points, skipped], LoggerConfig(mode="offline"))
     folder = offline_run("benchmark")
-    assert records(folder, "run")[0]["tags"] == ["speed_by_length"]
+    (about,) = records(folder, "run")
+    assert (about["run_group"], about["tags"]) == ("speed_by_length", ["speed_by_length"])
     logged_points = [record["item"] for record in records(folder, "history")]
     axis = "speed_by_length/seq_len"
     assert [(item[axis], item.get("speed_by_length/full/seconds_per_step")) for item in logged_points] == [

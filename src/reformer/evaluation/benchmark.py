@@ -110,7 +110,7 @@ def _in_words(result: dict[str, float | str]) -> str:
 
 def _log(config: BenchmarkConfig, points: list[dict[str, Any]], logger: LoggerConfig) -> None:
     """Logs a curve for each attention, or choice of techniques, against its axis."""
-    with logged(logger, config.name, "benchmarks", "benchmark", asdict(config), [config.name]) as run, forgiven():
+    with logged(logger, config.name, config.name, "benchmark", asdict(config), [config.name]) as run, forgiven():
         for point in points:
             if "skipped" in point:
                 continue

@@ -96,7 +96,7 @@ class LoggerConfig:
     project: str = "reformer"
     entity: str = ""
     group: str = ""
-    """Groups runs in the dashboard; empty takes the data set's name, or the sweep's."""
+    """Groups runs in the dashboard; empty takes the sweep's name, the study's, or the data set's."""
     tags: list[str] = field(default_factory=list)
     """What runs can be found by, beside data set, attention and residuals."""
     dir: str = "wandb"
