@@ -107,7 +107,7 @@ CLAIMS = [
         measure=partial(measures.twin_difference, data=TEXTS, attribute="reversible"),
         unit=FINE_BITS,
         within=measures.PARITY_LIMIT,
-        metric="reversible_minus_ordinary",
+        metric="text_reversible_minus_ordinary_bits_per_dim",
         headline=True,
     ),
     Claim(
@@ -120,7 +120,7 @@ CLAIMS = [
         measure=measures.eight_rounds_against_full,
         unit=MORE_PERCENT,
         at_most=0.02,
-        metric="lsh_over_full",
+        metric="image_bits_per_dim_lsh_over_full",
     ),
     Claim(
         id="rounds_help_training",
