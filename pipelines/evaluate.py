@@ -9,7 +9,7 @@ The settings are those of the training, by which the run is found.
 
 from command import command
 from omegaconf import DictConfig
-from schema import grouped, tracked_run
+from tracked import grouped, tracked_run
 
 
 @command

@@ -9,7 +9,7 @@ lists under samples have drawn.
 
 from command import command
 from omegaconf import DictConfig
-from schema import grouped, tracked_run
+from tracked import grouped, tracked_run
 
 
 @command

@@ -1,7 +1,7 @@
 """What Hydra composes from, the typed schemas (the package's dataclasses) and params.yaml; and the way back to them."""
 
 from collections.abc import Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
@@ -16,7 +16,6 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 
 from reformer.data.config import DuplicationConfig, ImagesConfig, TextConfig
 from reformer.evaluation.config import BenchmarkConfig
-from reformer.report.studies import STUDIES, studies_of
 from reformer.settings import SettingError, require, require_at_least
 from reformer.training.config import RunConfig
 from reformer.training.run_name import run_name
@@ -130,6 +129,13 @@ def seeds_by_run(config: DictConfig) -> dict[str, list[int]]:
     }
 
 
+def listed_seeds() -> dict[str, list[int]]:
+    """The same of params.yaml alone, whatever was typed: quicker than to compose it all."""
+    lists = OmegaConf.create({"seeds": Seeds, "runs": Runs, "text": "", "images": ""})
+    lists.merge_with(OmegaConf.masked_copy(_params(), list(lists)))
+    return seeds_by_run(lists)
+
+
 def run_config(config: DictConfig) -> RunConfig:
     """The run of a composed configuration, every value checked, with a name.
 
@@ -140,21 +146,6 @@ def run_config(config: DictConfig) -> RunConfig:
     run = RunConfig(**sections, seed=config.seed, root=config.root, name=config.name)
     if not run.name or _changes_a_resolved_run():
         run.name = name_of(config)
-    return run
-
-
-def tracked_run(config: DictConfig) -> RunConfig:
-    """As `run_config`, tagged for W&B by the studies that compare the run, of those that params.yaml makes."""
-    run = run_config(config)
-    listed = seeds_by_run(compose_usual([]))
-    with suppress(SettingError):  # of another run's name, which compose tells
-        run.logger.tags += studies_of(run.name.rpartition("_seed-")[0], listed)
-    return run
-
-
-def grouped(run: RunConfig) -> RunConfig:
-    """Puts a tagged run that nothing else groups in W&B, no setting and no sweep, with the first study that compares it."""
-    run.logger.group = run.logger.group or next((study.id for study in STUDIES if study.id in run.logger.tags), "")
     return run
 
 

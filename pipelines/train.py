@@ -13,8 +13,8 @@ from typing import Any
 
 from command import command, command_line
 from omegaconf import DictConfig
-from schema import grouped, tracked_run
 from sweep import job
+from tracked import grouped, tracked_run
 
 from reformer.training.config import RunConfig
 

@@ -15,7 +15,8 @@ import schema
 from mistakes import in_one_line
 from omegaconf import OmegaConf
 from project import PROJECT, Script
-from schema import compose_usual, grouped, run_config, tracked_run, typed
+from schema import compose_usual, run_config, typed
+from tracked import grouped, tracked_run
 
 from reformer.report.studies import STUDIES
 from reformer.settings import SettingError
@@ -28,7 +29,7 @@ DATA, PROFILES, EXPERIMENTS = (
 )
 DATA_SETS = schema.data_sets(PARAMS)
 LISTED = [f"{data}_{run}" for kind, data in DATA_SETS.items() for run in PARAMS.runs[kind]]
-LIBRARY = {"command", "mistakes", "schema", "sweep", "sweep_table"}
+LIBRARY = {"command", "mistakes", "schema", "sweep", "sweep_table", "tracked"}
 """Files of pipelines/ that are no scripts."""
 FEW = """
 seeds:
@@ -202,6 +203,11 @@ def test_the_runs_of_params_are_tagged_by_the_studies_that_compare_them() -> Non
     assert compared == {"cpu", *(study.id for study in STUDIES if not study.benchmark)}
     assert tags("data=photos", "model.n_hashes=3") == ["cpu"]
     assert tags("data=photos", "model.n_hashes=8", "seed=5") == ["cpu", "hash_rounds", "lsh_off"]
+
+
+def test_a_run_needs_no_lists_in_params(params: Path) -> None:
+    params.write_text("profile: cpu\n")
+    assert tracked_run(compose_usual(["data=photos"])).logger.tags == ["cpu"]
 
 
 @pytest.mark.parametrize(

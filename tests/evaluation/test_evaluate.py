@@ -79,6 +79,13 @@ def test_a_run_that_was_not_trained_is_named(trained):
         evaluate(trained)
 
 
+def test_weights_that_are_cut_off_are_told_in_one_line(trained):
+    weights = Path(trained.root) / "runs" / "tiny" / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(SettingError, match=r"weights\.safetensors cannot be read: train the run again$"):
+        evaluate(trained)
+
+
 def test_an_attention_that_there_is_not_is_refused(trained):
     trained.evaluation.attention = ["lsh-x"]
     with pytest.raises(SettingError, match=r"^evaluation\.attention must be full, local, .* got 'lsh-x'$"):

@@ -10,15 +10,14 @@ import torch
 from torch.utils.data import DataLoader
 
 from reformer.data.feed import evaluation_batches
-from reformer.evaluation.trained import trained_model, weights_of
-from reformer.model.attention_name import parse_attention
+from reformer.evaluation.trained import logged_use, trained_model, weights_of
+from reformer.model.attention_name import attention_name, parse_attention
 from reformer.model.config import ReformerConfig
 from reformer.model.reformer_lm import ReformerLM
-from reformer.training.artifacts import use_data, use_weights
 from reformer.training.config import RunConfig
 from reformer.training.device import choose_device
 from reformer.training.scores import TokenSums
-from reformer.training.tracking import forgiven, logged, settings_of, table, tags_of
+from reformer.training.tracking import table
 
 SCORES = ("loss", "bits_per_dim", "accuracy")
 
@@ -61,13 +60,10 @@ def evaluate(run: RunConfig) -> dict[str, Any]:
 
 def _log(run: RunConfig, weights: Path, results: dict[str, dict[str, float]]) -> None:
     """Logs the scores as `<split>/<attention>/<score>`, and as a table: those of several runs make the cross of Table 2."""
-    settings, split = settings_of(run), run.evaluation.split
-    size = weights.stat().st_size
-    with logged(run.logger, run.name, run.data.name, "evaluate", settings, tags_of(run), size) as log, forgiven():
-        use_weights(log, run.name, weights)
-        use_data(log, Path(run.root) / "processed" / run.data.name)
-        rows = [[settings["attention"], evaluated, *map(found.get, SCORES)] for evaluated, found in results.items()]
-        scores = {f"{split}/{evaluated}/{name}": found[name] for evaluated, found in results.items() for name in SCORES}
+    trained, split = attention_name(run.model.attention, run.model.n_hashes), run.evaluation.split
+    rows = [[trained, evaluated, *map(found.get, SCORES)] for evaluated, found in results.items()]
+    scores = {f"{split}/{evaluated}/{name}": found[name] for evaluated, found in results.items() for name in SCORES}
+    with logged_use(run, weights, "evaluate") as log:
         log.log({**scores, f"{split}/evaluations": table(["trained with", "evaluated with", *SCORES], rows)})
 
 

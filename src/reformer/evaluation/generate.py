@@ -17,14 +17,13 @@ from reformer.data.batch import spread
 from reformer.data.config import ImagesConfig, TextConfig
 from reformer.data.feed import evaluation_batches
 from reformer.evaluation.samples import Sample, as_images, as_text
-from reformer.evaluation.trained import trained_model, weights_of
+from reformer.evaluation.trained import logged_use, trained_model, weights_of
 from reformer.model.lsh_hash import count_buckets
 from reformer.model.reformer_lm import ReformerLM
 from reformer.settings import require, require_choice
-from reformer.training.artifacts import use_data, use_weights
 from reformer.training.config import RunConfig
 from reformer.training.device import choose_device
-from reformer.training.tracking import forgiven, logged, settings_of, table, tags_of
+from reformer.training.tracking import table
 
 COLUMNS = ("given", "drawn", "original")
 
@@ -99,13 +98,7 @@ def drawn_after(
 
 def _log(run: RunConfig, weights: Path, samples: list[Sample]) -> None:
     """Logs a table `<split>/texts`, a row for each, or pictures `<split>/images`, each beside what was given."""
-    size = weights.stat().st_size
-    with (
-        logged(run.logger, run.name, run.data.name, "generate", settings_of(run), tags_of(run), size) as log,
-        forgiven(),
-    ):
-        use_weights(log, run.name, weights)
-        use_data(log, Path(run.root) / "processed" / run.data.name)
+    with logged_use(run, weights, "generate") as log:
         if isinstance(run.data, ImagesConfig):
             pictures = [np.concatenate(as_images(sample), axis=1) for sample in samples]
             caption = ", ".join(COLUMNS)

@@ -1,6 +1,5 @@
 """What the trained networks drew, as the page shows it: texts, and pictures scaled up by the browser."""
 
-import base64
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -11,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from reformer.evaluation.samples import Sample, as_images, as_text
+from reformer.report.figures import data_uri
 from reformer.report.results import NotTested, Results, read_json
 
 TAIL = 160
@@ -54,7 +54,7 @@ def _drawn(name: str, content: dict[str, Any]) -> Drawn:
         content["temperature"],
         content["split"],
         [] if paints else [_texts(sample) for sample in samples],
-        [[_data_uri(image) for image in as_images(sample)] for sample in samples] if paints else [],
+        [[_as_png(image) for image in as_images(sample)] for sample in samples] if paints else [],
     )
 
 
@@ -66,7 +66,7 @@ def _texts(sample: Sample) -> tuple[str, str, str]:
     )
 
 
-def _data_uri(image: np.ndarray) -> str:
+def _as_png(image: np.ndarray) -> str:
     file = io.BytesIO()
     Image.fromarray(image).save(file, "PNG")
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    return data_uri(file.getvalue())

@@ -1,5 +1,6 @@
 """Draws the figures as PNG files: the same bytes for the same numbers."""
 
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -87,3 +88,8 @@ def _look(series: Series) -> dict[str, Any]:
         "markerfacecolor": "white" if series.dashed else colour,
         "linewidth": 1.3 if series.dashed else 1.8,
     }
+
+
+def data_uri(png: bytes) -> str:
+    """A picture as an address that holds it."""
+    return "data:image/png;base64," + base64.b64encode(png).decode()

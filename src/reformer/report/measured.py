@@ -114,12 +114,9 @@ def over_seeds(groups: Sequence[RunGroup], value: Callable[..., float]) -> Measu
     Raises:
         NotTested: there is no such seed, or one with which a network learned nothing.
     """
-    values, reason = (
-        [],
-        NotTested("no seed is common to the runs that are compared" if groups else "no runs were asked for"),
-    )
-    wanted = common_seeds(groups)
-    for seed in wanted:
+    values: list[float] = []
+    reason = NotTested("no seed is common to the runs that are compared" if groups else "no runs were asked for")
+    for seed in common_seeds(groups):
         runs: list[Run] = [group.runs[seed] for group in groups]
         try:
             values.append(value(*runs))

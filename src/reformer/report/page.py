@@ -1,6 +1,5 @@
 """The page: one self-contained HTML file from a template, with its style, its script and its numbers inside."""
 
-import base64
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from reformer.report import tables
 from reformer.report.chart import COLOURS, MARKERS, Figure
 from reformer.report.claim import NOT_REPRODUCED, NOT_TESTED, REPRODUCED, RULE, Judgement, Study, counts, whose
 from reformer.report.drawn import drawn_by
-from reformer.report.figures import draw_figure
+from reformer.report.figures import data_uri, draw_figure
 from reformer.report.results import NotTested, Results
 from reformer.report.source import Source, environments_of, source_of
 from reformer.report.summary import has_spread, provenance, seeds_in_words
@@ -48,7 +47,7 @@ def section_of(study: Study, judgements: list[Judgement], results: Results, figu
         return Section(study, judgements, missing=str(missing))
     path = figures / f"{study.id}.png"
     draw_figure(figure, path)
-    image = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+    image = data_uri(path.read_bytes())
     if study.benchmark:
         source = source_of([results.benchmark(study.benchmark)["environment"]])
         return Section(study, judgements, figure, image, table, source=source)
