@@ -1,33 +1,34 @@
-"""Measures this project beside two other Reformers and full attention; `make bench` runs it where they are installed.
+"""Compares the speed and memory of this project with two other Reformers and with full attention, for `make bench`.
 
-Also shows the steps on a million tokens and at the paper's size, if they have been taken (pipelines/benchmark.py).
-Writes data/benchmarks/side_by_side.json, the table made from it (.md) and its picture (.png), and prints the table.
+Writes the measurements to data/benchmarks/side_by_side.json, and a table (.md) and a figure (.png) made from them. The table
+includes the steps on a million tokens and at the paper's size, if pipelines/benchmark.py has measured them.
 """
 
-import json
 from pathlib import Path
 
-from command import command, command_line
 from omegaconf import DictConfig
+
+from cli.command import command, command_line
+from reformer.files import Root, read_json, write_text
 
 
 @command
 def main(config: DictConfig) -> None:
-    """Measures, then draws and prints what was measured."""
-    from reformer.evaluation.config import ONE_STEP
-    from reformer.evaluation.side_by_side import Sizes, run_side_by_side
-    from reformer.report.figures import draw_figure
-    from reformer.report.side_by_side import curve_figure, markdown
+    """Measures everything, then writes the table and the figure."""
+    from reformer.bench.config import ONE_STEP
+    from reformer.bench.side_by_side import Sizes, run_side_by_side
+    from reformer.report.display.bench_table import curve_figure, markdown
+    from reformer.report.display.figures import draw_figure
 
-    path = Path(config.root) / "benchmarks" / "side_by_side.json"
+    path = Root(Path(config.root)).benchmark("side_by_side")
     content = run_side_by_side(Sizes(), path, command_line(__file__))
     files = [path.with_name(f"{name}.json") for name in ONE_STEP]
-    steps = [json.loads(file.read_text(encoding="utf-8")) for file in files if file.is_file()]
+    steps = [read_json(file) for file in files if file.is_file()]
     table = markdown(content, steps)
     for_readme = (
         f"<!-- results of make bench, by make results -->\n\n{table}\n<!-- end of the results of make bench -->\n"
     )
-    path.with_suffix(".md").write_text(for_readme, encoding="utf-8")
+    write_text(path.with_suffix(".md"), for_readme)
     draw_figure(curve_figure(content), path.with_suffix(".png"))
     print(f"\n{table}\n{path}, {path.with_suffix('.md').name}, {path.with_suffix('.png').name}")
 

@@ -1,25 +1,28 @@
 """Measures time and peak memory of a training step, and writes data/benchmarks/<its name>.json.
 
 python pipelines/benchmark.py benchmark=speed_by_length
-python pipelines/benchmark.py benchmark=memory 'benchmark.depths=[2,4,8]'        each technique on and off
-python pipelines/benchmark.py benchmark=million            one step on 1,048,576 tokens; paper_size: 12 layers of the paper's
+python pipelines/benchmark.py benchmark=memory 'benchmark.depths=[2,4,8]'    each technique on and off
+python pipelines/benchmark.py benchmark=million                              one step on 1,048,576 tokens
+python pipelines/benchmark.py benchmark=paper_size                           one step of 12 layers of the paper's size
 python pipelines/benchmark.py benchmark.tokens=4096 'benchmark.lengths=[512,4096]' root=data/mine
 """
 
 from pathlib import Path
 
-from command import command, command_line
 from omegaconf import DictConfig
-from schema import typed
+
+from cli.command import command, command_line
+from cli.schema import checked_section
+from reformer.files import Root
 
 
 @command
 def main(config: DictConfig) -> None:
     """Checks the settings, then measures."""
-    benchmark, logger = typed(config, "benchmark"), typed(config, "logger")
-    from reformer.evaluation.benchmark import run_benchmark  # torch loads here, after the check
+    benchmark, logger = checked_section(config, "benchmark"), checked_section(config, "logger")
+    from reformer.bench.benchmark import run_benchmark  # imports torch, so only after the check
 
-    path = Path(config.root) / "benchmarks" / f"{benchmark.name}.json"
+    path = Root(Path(config.root)).benchmark(benchmark.name)
     run_benchmark(benchmark, path, command_line(__file__), logger)
 
 

@@ -1,9 +1,9 @@
-"""Resolves the whole configuration of everything that params.yaml lists, each into a file of its own.
+"""Resolves the configuration of everything that params.yaml lists, each into a file of its own.
 
     python pipelines/compose.py
 
-A stage of dvc.yaml depends on its file, not on conf/: so it runs again exactly if one of its own settings has changed.
-All values are checked, in about a second. What each file leaves out cannot change what its stage writes.
+A stage of dvc.yaml depends on its file and not on conf/, so that it runs again only if one of its own settings changes.
+Takes about a second and checks all values. A file leaves out the settings that cannot change the output of its stage.
 """
 
 from collections import Counter
@@ -11,67 +11,58 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from command import command
+import yaml  # type: ignore[import-untyped]
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
-from schema import choices, compose_usual, data_sets, name_of, run_config, typed
 
-from reformer.evaluation.config import BENCHMARKS
-from reformer.settings import SettingError, require
-from reformer.training.config import RunConfig
-from reformer.training.run_name import RunSpec
-
-SOURCE = ("source", "mirror", "by_hand")
-FETCHED = ("name", "kind", "files")
-PREPARED = ("split", "side", "seq_len", "n_images")
-"""Settings that change the prepared arrays; the length only where it follows from the side."""
+from cli.command import command
+from cli.schema import PROJECT, checked_section, choices, compose_usual, listed_runs, name_of, run_config
+from reformer.bench.config import BENCHMARKS
+from reformer.data.config import DATA_KINDS
+from reformer.files import Root, write_text
+from reformer.model.attention_kinds import hashes
+from reformer.runs.config import RunConfig
+from reformer.runs.listed import ListedRuns, kind_of
+from reformer.runs.name import SECTIONS, RunSpec
+from reformer.settings import Role, SettingError, require, settings_with
+from reformer.studies import check_studies
 
 
 @command
 def main(config: DictConfig) -> None:
-    """Writes <root>/configs/<script>/<name>.yaml, and removes what is no longer listed."""
-    folder = Path(config.root) / "configs"
-    files = {folder / place: content for place, content in _all(config)}
+    """Writes <root>/configs/<script>/<name>.yaml, and removes the files of what is no longer listed."""
+    folder = Root(Path(config.root)).configs
+    files = {folder / place: content for place, content in _files(config)}
     for path in set(folder.rglob("*.yaml")) - set(files):
         path.unlink()
     for path, content in files.items():
         if not path.is_file() or path.read_text(encoding="utf-8") != content:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(content, encoding="utf-8")
+            write_text(path, content)
     n_runs = sum(path.parent.name == "train" for path in files)
     print(f"compose: profile {config.profile}, {n_runs} runs checked -> {folder}")
 
 
-def listed_runs(config: DictConfig) -> Iterator[tuple[DictConfig, RunConfig]]:
-    """The composed configuration of each run that params.yaml lists, and the same with every value checked.
+def composed_runs(config: DictConfig) -> Iterator[tuple[DictConfig, RunConfig]]:
+    """The composed configuration of each listed run, and the same as a RunConfig with every value checked.
 
     Raises:
-        SettingError: a list that makes no sense, or a value that no run can use.
+        SettingError: a list is wrong, or no run can use a value.
     """
     given = list(HydraConfig.get().overrides.task)
     _check_data_sets(config, given)
-    lists: dict[str, str] = {}
-    for part, data in data_sets(config).items():
-        require(
-            not config.runs[part] or len(config.seeds[part]) > 0, f"seeds.{part}", "a list of at least one, as [1]", []
-        )
-        _refuse_twice(f"seeds.{part}", config.seeds[part])
-        _refuse_twice(f"runs.{part}", config.runs[part])
-        for name in config.runs[part]:
-            if (other := lists.setdefault(f"{data}_{name}", part)) != part:
-                raise SettingError(f"runs.{part}: {name} is listed in runs.{other} too, leave one of them")
-            spec = RunSpec.parse(f"{data}_{name}")
-            if spec.data != data:
-                without = name.removeprefix(f"{spec.data.removeprefix(f'{data}_')}_")
-                raise SettingError(
-                    f"runs.{part}: leave out the data set of {name}: {without} (runs.{part} are on {data})"
-                )
+    listed = listed_runs(config)
+    _check_lists(config, listed)
+    check_studies(listed)
+    for part, names in config.runs.items():
+        for name in names:
+            spec = listed.specs[f"{listed.data[kind_of(part)]}_{name}"]
             for seed in config.seeds[part]:
                 of_run = compose_usual([*given, *spec.overrides(), f"seed={seed}"])
-                run, listed = run_config(of_run), f"{data}_{name}_seed-{seed}"
-                if run.name.replace(f"_profile-{config.profile}", "") != listed:  # the command line may change all runs
+                run, expected = run_config(of_run), f"{spec.data}_{name}_seed-{seed}"
+                if run.name.replace(f"_profile-{config.profile}", "") != expected:
+                    # An override for all runs changes names too: a name is wrong only if it is wrong without it.
                     _refuse_another_spelling(f"runs.{part}", name, spec, config.profile)
-                run.name = listed
+                run.name = expected
                 yield of_run, run
 
 
@@ -84,16 +75,41 @@ def _check_data_sets(config: DictConfig, given: list[str]) -> None:
             raise SettingError(f"{kind} must be one of {', '.join(of_kind)}, got {data!r}")
 
 
+def _check_lists(config: DictConfig, listed: ListedRuns) -> None:
+    """Raises a SettingError unless each list of runs has a kind, seeds and stages, and names each run once."""
+    lists: dict[str, str] = {}
+    stages = yaml.safe_load((PROJECT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    for part, names in config.runs.items():
+        data, seeds = listed.data[kind_of(part)], config.seeds.get(part) or []
+        require(not names or len(seeds) > 0, f"seeds.{part}", "a list of at least one, as [1]", list(seeds))
+        _refuse_repetition(f"seeds.{part}", seeds)
+        _refuse_repetition(f"runs.{part}", names)
+        for stage in (f"train_{part}", f"evaluate_{part}"):
+            if stage not in stages:
+                raise SettingError(f"runs.{part}: dvc.yaml has no stage {stage}: add it as for the other lists")
+        for name in names:
+            if (other := lists.setdefault(f"{data}_{name}", part)) != part:
+                raise SettingError(f"runs.{part}: {name} is listed in runs.{other} too, leave one of them")
+            spec = listed.specs[f"{data}_{name}"]
+            if spec.data != data:
+                without = name.removeprefix(f"{spec.data.removeprefix(f'{data}_')}_")
+                raise SettingError(
+                    f"runs.{part}: leave out the data set of {name}: {without} (runs.{part} are on {data})"
+                )
+    for part in config.seeds:
+        require(part in config.runs, f"seeds.{part}", f"named after a list of runs ({', '.join(config.runs)})", part)
+
+
 def _refuse_another_spelling(setting: str, name: str, spec: RunSpec, profile: str) -> None:
-    """Raises a SettingError unless a run is named as it is where only its name and the profile say what it is."""
+    """Raises a SettingError unless the run's settings lead to its name."""
     spelled = name_of(compose_usual([f"profile={profile}", *spec.overrides()])).rpartition("_seed-")[0]
     spelled = spelled.removeprefix(f"{spec.data}_").replace(f"_profile-{profile}", "")
     if spelled != name:
         raise SettingError(f"{setting}: {name} is spelled {spelled}")
 
 
-def _refuse_twice(setting: str, listed: Iterable[object]) -> None:
-    for item, times in Counter(listed).items():
+def _refuse_repetition(setting: str, items: Iterable[object]) -> None:
+    for item, times in Counter(items).items():
         if times > 1:
             raise SettingError(f"{setting}: {item} is listed {times} times, leave one of them")
 
@@ -103,11 +119,11 @@ def _refuse_unlisted(setting: str, name: str, data: str, listed: list[str]) -> N
     require(name in on_data, setting, f"a list of runs that are trained, as [{on_data[0] if on_data else ''}]", name)
 
 
-def _all(config: DictConfig) -> Iterator[tuple[str, str]]:
-    """Every file's place under the folder, and its content."""
+def _files(config: DictConfig) -> Iterator[tuple[str, str]]:
+    """The place of every file under the folder, and its content."""
     given = list(HydraConfig.get().overrides.task)
     names = []
-    for of_run, run in listed_runs(config):
+    for of_run, run in composed_runs(config):
         names.append(run.name)
         yield from _of_run(of_run, run.name)
     for kind in config.samples:
@@ -117,39 +133,52 @@ def _all(config: DictConfig) -> Iterator[tuple[str, str]]:
         yield from _of_data(compose_usual([*given, f"data={data}"]))
     for name in BENCHMARKS:
         of_benchmark = compose_usual([*given, f"benchmark={name}"])
-        typed(of_benchmark, "benchmark")
+        checked_section(of_benchmark, "benchmark")
         yield f"benchmark/{name}.yaml", _file(of_benchmark, "benchmark", name, {"benchmark": None})
 
 
+def _data_settings(config: DictConfig, *roles: Role) -> list[str]:
+    return [setting.name for setting in settings_with(DATA_KINDS[config.data.kind], *roles)]
+
+
 def _of_data(config: DictConfig) -> Iterator[tuple[str, str]]:
-    """What download and prepare depend on."""
-    data = typed(config, "data")
-    prepared = [key for key in PREPARED if key in config.data and (key != "seq_len" or data.kind == "images")]
-    yield f"download/{data.name}.yaml", _file(config, "download", data.name, {"data": [*FETCHED, *SOURCE]})
-    yield f"prepare/{data.name}.yaml", _file(config, "prepare", data.name, {"data": [*FETCHED, *prepared]})
+    """The settings of download and of prepare."""
+    name = checked_section(config, "data").name
+    published = ["name", "kind", *_data_settings(config, Role.PUBLISHED)]
+    fetched = [*published, *_data_settings(config, Role.ORIGIN)]
+    prepared = [*published, *_data_settings(config, Role.PREPARED)]
+    yield f"download/{name}.yaml", _file(config, "download", name, {"data": fetched})
+    yield f"prepare/{name}.yaml", _file(config, "prepare", name, {"data": prepared})
 
 
 def _of_run(config: DictConfig, name: str) -> Iterator[tuple[str, str]]:
-    """What a run, its evaluation and its samples depend on."""
+    """The settings of a run, of its evaluation and of its samples."""
     config.name = name
-    data = [key for key in config.data if key not in (*SOURCE, "files")]
-    model = [key for key in config.model if key != "n_hashes" or "lsh" in config.model.attention]
-    sections = {"name": None, "data": data, "model": model, "optimizer": None, "trainer": None, "seed": None}
-    yield f"train/{name}.yaml", _file(config, "train", name, sections)
-    yield f"evaluate/{name}.yaml", _file(config, "evaluate", name, {**sections, "evaluation": None})
+    data = _data_settings(config, *(set(Role) - {Role.PUBLISHED, Role.ORIGIN}))
+    model = [key for key in config.model if key != "n_hashes" or hashes(config.model.attention)]
+    settings = {"name": None, **dict.fromkeys(SECTIONS), "data": data, "model": model, "seed": None}
+    yield f"train/{name}.yaml", _file(config, "train", name, settings)
+    yield f"evaluate/{name}.yaml", _file(config, "evaluate", name, {**settings, "evaluation": None})
     if config.data.kind != "duplication":
-        yield f"generate/{name}.yaml", _file(config, "generate", name, {**sections, "generation": None})
+        yield f"generate/{name}.yaml", _file(config, "generate", name, {**settings, "generation": None})
 
 
-def _file(config: DictConfig, script: str, name: str, sections: dict[str, list[str] | None]) -> str:
-    """The sections, or those settings of them, as a file that the script can be started with."""
+def _file(config: DictConfig, script: str, name: str, settings: dict[str, list[str] | None]) -> str:
+    """A configuration that the script can be started with.
+
+    Args:
+        config: the composed configuration.
+        script: name of the script.
+        name: name of the file.
+        settings: its sections, each with the settings that it keeps; None keeps all.
+    """
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     kept = {
         section: plain[section] if keys is None else {key: plain[section][key] for key in keys}
-        for section, keys in {**sections, "root": None}.items()
+        for section, keys in {**settings, "root": None}.items()
     }
     defaults: list[Any] = ["/schema/pipeline@_global_"]
-    if "data" in sections:
+    if "data" in settings:
         defaults.append({"/schema/data@data": plain["data"]["kind"]})
     head = f"# python pipelines/{script}.py --config-dir={plain['root']}/configs/{script} --config-name={name}\n"
     return head + OmegaConf.to_yaml({"defaults": [*defaults, {"/logger": "wandb"}, "/hydra/quiet", "_self_"], **kept})

@@ -4,25 +4,26 @@
     python pipelines/download.py data=enwik8 data.source=/path/of/enwik8.zip
     python pipelines/download.py data=imagenet64 data.mirror=https://a/folder/that/serves/it
 
-duplication is made from the seed: there is nothing to fetch.
+The duplication task has no files: its sequences are made from the seed.
 """
 
 from pathlib import Path
 
-from command import command
 from omegaconf import DictConfig
-from schema import typed
 
+from cli.command import command
+from cli.schema import checked_section
 from reformer.data.config import DownloadedConfig
-from reformer.data.download import download
+from reformer.data.fetch.download import download
+from reformer.files import Root
 
 
 @command
 def main(config: DictConfig) -> None:
     """Downloads one data set."""
-    data = typed(config, "data")
+    data = checked_section(config, "data")
     if isinstance(data, DownloadedConfig):
-        download(data, Path(config.root) / "raw" / data.name)
+        download(data, Root(Path(config.root)).raw(data.name))
     else:
         print(f"download {data.name}: nothing to fetch")
 

@@ -1,52 +1,51 @@
-"""Prints what `dvc repro` would train, and what each run would take: parameters, tokens, operations, memory, time.
+"""Prints the runs that `dvc repro` would train, with parameters, tokens, operations, memory and time of each.
 
-    python pipelines/plan.py                                             what params.yaml says
+    python pipelines/plan.py
     python pipelines/plan.py profile=paper text=enwik8 images=imagenet64
     python pipelines/plan.py profile=paper plan.teraflops=8 plan.price_per_hour=2.5
 
-Trains nothing and needs no data. How many operations a device does in a second (`plan.teraflops`) is an assumption: training
-the same run for twenty steps shows the tokens of a second, and so the true number.
+Trains nothing and needs no data. The speed of a device (`plan.teraflops`) is an assumption. To measure it, train the same run
+for twenty steps: the plan then prints the speed that was reached.
 """
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from command import command
-from compose import listed_runs
+from compose import composed_runs
 from omegaconf import DictConfig
-from schema import Plan, typed
-from sweep_table import markdown
 
+from cli.command import command
+from cli.schema import PlanConfig, checked_section
+from reformer.files import read_json
+from reformer.markdown import markdown_table
+from reformer.runs.config import RunConfig
+from reformer.runs.fingerprint import finished
 from reformer.settings import require
-from reformer.training.config import RunConfig
-from reformer.training.fingerprint import finished
 
 if TYPE_CHECKING:
-    from reformer.evaluation.plan import RunPlan
+    from reformer.bench.plan import RunPlan
 
 ASSUMED = """\
-FLOPs: matrix products of all training steps, attention and hashing among them, and what reversible layers and chunks compute
-again; without looks at held-out data, evaluations and benchmarks. GB, 10^9 bytes: of each device at the height of a step, in
-float32, without the libraries (a CPU process holds about 0.9 GB of them)."""
+FLOPs count the matrix products of all training steps, including attention, hashing and what reversible layers and chunks
+compute again. They exclude validation, evaluation and benchmarks. GB (10^9 bytes) are the peak of a step on each device in
+float32, without the libraries (about 0.9 GB in a CPU process)."""
 
 
 @command
 def main(config: DictConfig) -> None:
     """Checks the settings of all runs, then prints the table."""
-    assumed = typed(config, "plan")
-    runs = [run for _, run in listed_runs(config)]
+    assumed = checked_section(config, "plan")
+    runs = [run for _, run in composed_runs(config)]
     require(bool(runs), "runs", "lists of which one at least has a run", "none")
-    from reformer.evaluation.plan import plan_run  # torch loads here, after the check
+    from reformer.bench.plan import plan_run  # torch loads here, after the check
 
     plans = [plan_run(run) for run in runs]
     print(f"profile {config.profile}: {len(plans)} runs\n\n{_table(plans, assumed)}\n{ASSUMED}")
     print(f"Device-hours: at plan.teraflops={assumed.teraflops:g}, {_origin(runs, plans)}.")
 
 
-def _table(plans: Sequence["RunPlan"], assumed: Plan) -> str:
-    """A line for each run, and their sum."""
+def _table(plans: Sequence["RunPlan"], assumed: PlanConfig) -> str:
+    """A row for each run, and a row for their sum."""
     head = ["run", "parameters", "tokens a step", "steps", "tokens", "FLOPs", f"GB: {' + '.join(plans[0].memory)}"]
     lines = [[*head, "devices", "device-hours"]]
     for plan in plans:
@@ -63,7 +62,7 @@ def _table(plans: Sequence["RunPlan"], assumed: Plan) -> str:
         prices = [plan.device_hours(assumed.teraflops) * assumed.price_per_hour for plan in plans]
         column = ["price", *(f"{price:,.2f}" for price in [*prices, sum(prices)])]
         lines = [[*line, cell] for line, cell in zip(lines, column, strict=True)]
-    return markdown(lines)
+    return markdown_table(lines[0], lines[1:]) + "\n"
 
 
 def _in_hours(hours: float) -> str:
@@ -71,12 +70,11 @@ def _in_hours(hours: float) -> str:
 
 
 def _origin(runs: Sequence[RunConfig], plans: Sequence["RunPlan"]) -> str:
-    """Where the number of operations a second is from, and what those of these runs did that have been trained."""
+    """Says that the speed is assumed, and which speed the runs reached that have been trained on this machine."""
     rates = []
     for run, plan in zip(runs, plans, strict=True):
-        measured = Path(run.root) / "runs" / run.name / "environment.json"
-        if finished(run) and measured.is_file():
-            tokens_per_second = json.loads(measured.read_text(encoding="utf-8"))["tokens_per_second"]
+        if finished(run) and run.files.environment.is_file():
+            tokens_per_second = read_json(run.files.environment)["tokens_per_second"]
             rates.append(tokens_per_second * plan.flops_per_step / plan.tokens_per_step / plan.devices / 1e12)
     if not rates:
         return "an assumption: none of these runs has been trained here"

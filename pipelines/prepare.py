@@ -1,29 +1,30 @@
-"""Turns a data set's published files into one flat array a split, and writes data/processed/<its name>/.
+"""Turns a data set's published files into one flat array for each split, in data/processed/<its name>/.
 
     python pipelines/prepare.py data=enwik8
     python pipelines/prepare.py data=imagenet64 profile=paper
     python pipelines/prepare.py data=photos data.side=32 data.seq_len=3072
     python pipelines/prepare.py data=wikipedia 'data.split=[0.8,0.1,0.1]'
 
-duplication is made from the seed: there is nothing to prepare.
+The duplication task has no files: its sequences are made from the seed.
 """
 
 from pathlib import Path
 
-from command import command
 from omegaconf import DictConfig
-from schema import typed
 
+from cli.command import command
+from cli.schema import checked_section
 from reformer.data.config import DownloadedConfig
-from reformer.data.prepare import prepare
+from reformer.data.prepare.prepare import prepare
+from reformer.files import Root
 
 
 @command
 def main(config: DictConfig) -> None:
     """Prepares one data set."""
-    data, root = typed(config, "data"), Path(config.root)
+    data, root = checked_section(config, "data"), Root(Path(config.root))
     if isinstance(data, DownloadedConfig):
-        prepare(data, root / "raw" / data.name, root / "processed" / data.name)
+        prepare(data, root.raw(data.name), root.processed(data.name))
     else:
         print(f"prepare {data.name}: nothing to prepare")
 

@@ -1,9 +1,9 @@
-"""Puts what reports found into README.md, in the place of each one's profile.
+"""Puts tables of results into README.md.
 
     python pipelines/readme.py data/report/results.md
     python pipelines/readme.py data/report/results.md /another/folder/report/results.md
 
-A table stands between the two comments that results.md begins and ends with: bring them to README.md once by hand.
+Each file begins and ends with a comment. The table replaces the lines between the same two comments in README.md.
 """
 
 import sys
@@ -13,17 +13,17 @@ README = Path(__file__).parents[1] / "README.md"
 
 
 def put(table: str, text: str) -> str:
-    """The text with the table in the place of the one between the same comments; ValueError where there is none."""
+    """Replaces the table between the same two comments of the text; raises ValueError if the text lacks them."""
     first, *_, last = table.strip().splitlines()
     before, _, rest = text.partition(first)
     old, found, after = rest.partition(last)
     if not found or not old:
-        raise ValueError(f"it needs two lines, {first} and {last}, where the table shall be")
+        raise ValueError(f"put the two lines {first} and {last} where the table belongs")
     return before + table.strip() + after
 
 
 def main(paths: list[str]) -> None:
-    """Puts the tables in these files into the README."""
+    """Puts the tables of these files into the README."""
     if not paths or {"-h", "--help"} & set(paths):
         sys.exit(__doc__)
     text = README.read_text(encoding="utf-8")

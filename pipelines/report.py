@@ -1,32 +1,30 @@
-"""Holds the paper's claims against what the runs of params.yaml measured, and writes data/report/index.html.
+"""Judges the paper's claims by the results of the runs in params.yaml, and writes data/report/index.html.
 
     python pipelines/report.py
     python pipelines/report.py seeds.text=[1,2]
     python pipelines/report.py root=/another/folder/of/results
 
-What is missing makes its claims "not tested".
+A claim whose results are missing is "not tested".
 """
 
-import json
 from pathlib import Path
 
-from command import command
 from omegaconf import DictConfig
-from schema import seeds_by_run
 
+from cli.command import command
+from cli.schema import listed_runs
+from reformer.files import Root
 from reformer.report.build import build_report
 
 
 @command
 def main(config: DictConfig) -> None:
-    """Builds the report, and says where it is and how many claims it found to hold."""
-    root = Path(config.root)
+    """Builds the report, and prints its place and the number of claims by verdict."""
+    root = Root(Path(config.root))
     sampled = [f"{config[kind]}_{name}" for kind in config.samples for name in config.samples[kind]]
-    build_report(root, config.profile, seeds_by_run(config), sampled)
-    n = json.loads((root / "report" / "claims.json").read_text(encoding="utf-8"))["counts"]
-    print(
-        f"report: {root / 'report' / 'index.html'}: {', '.join(f'{count} {verdict}' for verdict, count in n.items())}"
-    )
+    counts = build_report(root, config.profile, listed_runs(config), sampled)
+    verdicts = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    print(f"report: {root.report / 'index.html'}: {verdicts}")
 
 
 if __name__ == "__main__":

@@ -11,22 +11,22 @@ A run that compose has resolved, as `dvc repro` does it:
 
 from typing import Any
 
-from command import command, command_line
 from omegaconf import DictConfig
-from sweep import job
-from tracked import grouped, tracked_run
 
-from reformer.training.config import RunConfig
+from cli.command import command, command_line
+from cli.sweep import run_job
+from cli.tags import grouped, tagged_run
+from reformer.runs.config import RunConfig
 
 
 @command
 def main(config: DictConfig) -> float:
     """Checks the settings, then trains."""
-    return job(lambda: tracked_run(config), _train)
+    return run_job(lambda: tagged_run(config), _train)
 
 
 def _train(run: RunConfig) -> dict[str, Any]:
-    from reformer.training.train import train  # torch loads here, after the check
+    from reformer.training.train import train  # imports torch, so only after the check
 
     return train(grouped(run), command_line(__file__))
 

@@ -11,26 +11,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import schema
-from mistakes import in_one_line
 from omegaconf import OmegaConf
 from project import PROJECT, Script
-from schema import compose_usual, run_config, typed
-from tracked import grouped, tracked_run
 
-from reformer.report.studies import STUDIES
+from cli import schema
+from cli.mistakes import in_one_line
+from cli.schema import checked_section, compose_usual, run_config
+from cli.tags import grouped, tagged_run
+from reformer.runs.config import RunConfig
+from reformer.runs.name import LONGEST, RunSpec
 from reformer.settings import SettingError
-from reformer.training.config import RunConfig
-from reformer.training.run_name import LONGEST, RunSpec
+from reformer.studies import STUDIES
 
 PARAMS = OmegaConf.load(schema.PARAMS)
 DATA, PROFILES, EXPERIMENTS = (
     sorted(path.stem for path in (schema.CONF / group).glob("*.yaml")) for group in ("data", "profile", "experiment")
 )
-DATA_SETS = schema.data_sets(PARAMS)
-LISTED = [f"{data}_{run}" for kind, data in DATA_SETS.items() for run in PARAMS.runs[kind]]
-LIBRARY = {"command", "mistakes", "schema", "sweep", "sweep_table", "tracked"}
-"""Files of pipelines/ that are no scripts."""
+LISTED = list(schema.runs_of_params_yaml().specs)
 FEW = """
 seeds:
   duplication:
@@ -81,6 +78,7 @@ def copy(tmp_path: Path) -> Path:
     """A copy of what compose reads, with few runs."""
     for name in ("conf", "pipelines", "src"):
         shutil.copytree(PROJECT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(PROJECT / "dvc.yaml", tmp_path)
     params = (PROJECT / "params.yaml").read_text()
     (tmp_path / "params.yaml").write_text(params[: params.index("\nseeds:")] + FEW)
     return tmp_path
@@ -103,7 +101,7 @@ def test_every_profile_fits_every_data_set(data: str, profile: str) -> None:
 def test_every_experiment_composes_in_every_profile(experiment: str, profile: str) -> None:
     config = compose_usual([f"experiment={experiment}", f"profile={profile}"])
     assert run_config(config).trainer.steps >= 1
-    assert typed(config, "benchmark").repeats >= 1
+    assert checked_section(config, "benchmark").repeats >= 1
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
@@ -142,7 +140,7 @@ def test_the_paper_s_profile_trains_on_data_with_adafactor_over_eight_devices() 
 
 def test_conf_gives_way_to_params_to_the_experiment_to_the_command_line(params: Path) -> None:
     params.write_text("profile: cpu-long\nmodel: {n_hashes: 16, attention: [full]}\ntrainer: {steps_scale: 0.25}\n")
-    profile = OmegaConf.load(schema.CONF / "profile" / "cpu-long" / "photos.yaml")
+    profile = OmegaConf.load(schema.CONF / "profile" / "cpu-long" / "images.yaml")
     config = compose_usual(["experiment=hash_rounds"])  # sets the attention, not the rounds
     assert (config.profile, config.data.seq_len) == ("cpu-long", profile.data.seq_len)
     assert (config.model.n_hashes, list(config.model.attention)) == (16, ["lsh"])
@@ -188,7 +186,7 @@ def test_a_name_says_what_differs_and_leads_back_to_it(overrides: str, name: str
 
 def test_the_runs_of_params_are_tagged_by_the_studies_that_compare_them() -> None:
     def tags(*overrides: str) -> list[str]:
-        return tracked_run(compose_usual(overrides)).logger.tags
+        return tagged_run(compose_usual(overrides)).logger.tags
 
     of_listed = {name: tags(*RunSpec.parse(name).overrides()) for name in LISTED}
     assert of_listed[f"{PARAMS.text}_lsh-4_reversible"] == ["cpu", "reversible_text", "n_layers", "lsh_off"]
@@ -207,7 +205,7 @@ def test_the_runs_of_params_are_tagged_by_the_studies_that_compare_them() -> Non
 
 def test_a_run_needs_no_lists_in_params(params: Path) -> None:
     params.write_text("profile: cpu\n")
-    assert tracked_run(compose_usual(["data=photos"])).logger.tags == ["cpu"]
+    assert tagged_run(compose_usual(["data=photos"])).logger.tags == ["cpu"]
 
 
 @pytest.mark.parametrize(
@@ -219,7 +217,7 @@ def test_a_run_needs_no_lists_in_params(params: Path) -> None:
     ],
 )
 def test_a_run_is_grouped_by_the_first_study_that_compares_it(overrides: str, group: str) -> None:
-    assert grouped(tracked_run(compose_usual(overrides.split()))).logger.group == group
+    assert grouped(tagged_run(compose_usual(overrides.split()))).logger.group == group
 
 
 def test_two_runs_that_differ_never_share_a_name_however_long_the_difference() -> None:
@@ -354,7 +352,7 @@ def test_a_signal_is_told_in_one_line_and_by_the_exit_status(tmp_path: Path, num
     stop = {signal.SIGINT: "KeyboardInterrupt", signal.SIGTERM: "SIGTERMException"}[signal.Signals(number)]
     program.write_text(
         f"import sys; sys.path.insert(0, {str(PROJECT / 'pipelines')!r})\n"
-        "from command import command\n"
+        "from cli.command import command\n"
         "class SIGTERMException(SystemExit): pass\n"  # Lightning's: it would exit with status 0
         "@command\n"
         f"def main(config): raise {stop}\n"
@@ -395,7 +393,7 @@ def test_compose_writes_the_same_bytes_and_changes_only_what_a_setting_touches(c
 
     stages = ("train", "evaluate", "generate")
     of_text = {f"{stage}/{name}.yaml" for stage in stages for name in FEW_NAMES if "wikipedia" in name}
-    assert touched("conf/profile/cpu/wikipedia.yaml", "d_ff: ", "d_ff: 1") == of_text
+    assert touched("conf/profile/cpu/text.yaml", "d_ff: ", "d_ff: 1") == of_text
     of_copy = {f"evaluate/{name}.yaml" for name in FEW_NAMES if "duplication" in name}
     assert touched("conf/evaluation/table_2.yaml", "lsh-8", "lsh-9") == of_copy
     assert touched("conf/logger/wandb.yaml", "project: reformer", "project: other") == set()
@@ -440,7 +438,14 @@ def test_a_resolved_run_is_started_from_its_file_and_can_be_changed(copy: Path, 
     assert "lr: 0.125" in shown.stdout
     done = script("train", *of_file, "model.n_hashs=3", project=copy)
     assert done.stderr.startswith("error: there is no setting model.n_hashs, did you mean n_hashes?")
-    assert sorted(path.name for path in copy.iterdir()) == ["conf", "data", "params.yaml", "pipelines", "src"]
+    assert sorted(path.name for path in copy.iterdir()) == [
+        "conf",
+        "data",
+        "dvc.yaml",
+        "params.yaml",
+        "pipelines",
+        "src",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -463,11 +468,15 @@ def test_a_resolved_run_is_started_from_its_file_and_can_be_changed(copy: Path, 
         (
             "runs:\n  duplication:",
             "runs:\n  duplicaton:",
-            "error: params.yaml: there is no setting runs.duplicaton, did you mean dupl",
+            "error: runs.duplicaton must be named after its kind of data, duplication, text, images, as text_depth\n",
         ),
         ("  text:\n  - 1\n  - 2", "  text: []", "error: seeds.text must be a list of at least one, as [1], got []"),
         ("  - 1\n  - 2", "  - 2\n  - 1\n  - 2", "error: seeds.text: 2 is listed 2 times, leave one of them"),
-        ("  - 1\n  - 2", "  - one", "error: params.yaml: seeds.text[0]: Value 'one' of type "),
+        (
+            "  - 1\n  - 2",
+            "  - one",
+            "error: params.yaml: seeds.text: Value 'one' (str) is incompatible with type hint 'int'\n",
+        ),
         (
             "  - lsh-4_ordinary",
             "  - lsh-4_ordinary\n  - lsh-2_ordinary\n  - lsh-4_ordinary",

@@ -9,19 +9,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import schema
 from omegaconf import OmegaConf
 from project import Script
 from safetensors import safe_open
 
-from reformer.evaluation.config import BENCHMARKS
-from reformer.training.run_name import RunSpec
+from cli import schema
+from reformer.bench.config import BENCHMARKS
+from reformer.runs.listed import kind_of
+from reformer.runs.name import RunSpec
 
 pytestmark = pytest.mark.slow
 
 PARAMS = OmegaConf.load(schema.PARAMS)
-DATA = schema.data_sets(OmegaConf.merge(PARAMS, {"text": "enwik8", "images": "imagenet64"}))
-RUNS = [(DATA[part], run) for part in PARAMS.runs for run in PARAMS.runs[part]]
+DATA = {"duplication": "duplication", "text": "enwik8", "images": "imagenet64"}
+RUNS = [(DATA[kind_of(part)], run) for part in PARAMS.runs for run in PARAMS.runs[part]]
 DRAWN = [f"{DATA[kind]}_{name}" for kind in PARAMS.samples for name in PARAMS.samples[kind]]
 SHORTER = {
     "duplication": ("data.eval_sequences=1",),

@@ -4,9 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
-import schema
 from omegaconf import OmegaConf
 from project import Script
+
+from cli import schema
 
 PARAMS = OmegaConf.load(schema.PARAMS)
 AT_PAPER_SIZE = ("profile=paper", "text=enwik8", "images=imagenet64")

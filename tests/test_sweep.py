@@ -15,11 +15,11 @@ import pytest
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 from project import PROJECT, Script
-from schema import compose_usual, run_config
-from sweep import LONGEST, job, named
-from sweep_table import Row, write_table
 
-from reformer.training.fingerprint import fingerprint, finished
+from cli.schema import compose_usual, run_config
+from cli.sweep import LONGEST, run_job, sweep_name
+from cli.sweep_table import Row, write_table
+from reformer.runs.fingerprint import fingerprint, finished
 
 TINY = (
     *("data=duplication", "data.seq_len=16", "data.batch_size=2", "data.eval_sequences=3"),
@@ -173,23 +173,23 @@ def test_a_search_is_told_that_a_run_that_diverged_is_infinitely_bad(
 ) -> None:
     run = run_config(compose_usual(["data=duplication", f"root={tmp_path}"]))
     diverged = {"val": {"bits_per_dim": float("nan")}}
-    monkeypatch.setattr("sweep.finished", lambda run: diverged if before else None)
-    monkeypatch.setattr("sweep._owner", lambda name: 7)
-    monkeypatch.setattr("sweep._typed_alone", nullcontext)
+    monkeypatch.setattr("cli.sweep.finished", lambda run: diverged if before else None)
+    monkeypatch.setattr("cli.sweep._owner", lambda name: 7)
+    monkeypatch.setattr("cli.sweep._as_single_command", nullcontext)
     hydra = OmegaConf.create(
         {"mode": RunMode.MULTIRUN, "overrides": {"task": []}, "job": {"num": 7}, "sweep": {"dir": str(tmp_path)}}
     )
-    monkeypatch.setattr("sweep.HydraConfig.get", lambda: hydra)
-    assert job(lambda: run, lambda run: diverged) == float("inf")
+    monkeypatch.setattr("cli.sweep.HydraConfig.get", lambda: hydra)
+    assert run_job(lambda: run, lambda run: diverged) == float("inf")
     assert json.loads((tmp_path / "7" / "row.json").read_text())["status"].startswith("finished" if before else "train")
 
 
 def test_the_same_command_names_the_same_sweep() -> None:
     given = ["experiment=hash_rounds", "model.n_hashes=1,2,4,8"]
-    assert named(given) == "experiment-hash_rounds_model.n_hashes-1+2+4+8"
+    assert sweep_name(given) == "experiment-hash_rounds_model.n_hashes-1+2+4+8"
     long = [f"model.attention=[{'lsh,' * 30}full]"]
-    assert len(named(long)) == LONGEST
-    assert named(long) != named([*long, "seed=2"])
+    assert len(sweep_name(long)) == LONGEST
+    assert sweep_name(long) != sweep_name([*long, "seed=2"])
 
 
 def test_a_run_is_finished_only_for_the_very_same_settings(tmp_path: Path) -> None:

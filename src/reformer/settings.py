@@ -1,10 +1,53 @@
-"""How the configuration dataclasses refuse an impossible value: one line that names the setting and what it may be."""
+"""Roles of settings, and checks of their values, shared by all configuration dataclasses."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import Field, fields, is_dataclass
+from enum import Enum
+from typing import Any
+
+
+class Role(Enum):
+    """The purpose of a setting, stored in the metadata of its field. A field without a role is a RESULT."""
+
+    RESULT = "changes what a run computes"
+    PREPARED = "changes the prepared arrays, and thereby what a run computes"
+    PUBLISHED = "identifies the published files"
+    ORIGIN = "says where to get a copy of the published files"
+    EXECUTION = "selects the machine, the name and the logging of a run"
+    USE = "changes what is done with trained weights"
+
+    @property
+    def mark(self) -> dict[str, "Role"]:
+        """The metadata of a field with this role: `field(default=1, metadata=Role.EXECUTION.mark)`."""
+        return {"role": self}
+
+
+TRAINED = (Role.RESULT, Role.PREPARED)
+"""Roles of the settings on which trained weights depend."""
+
+
+def role_of(setting: Field[Any]) -> Role:
+    """Returns the role of a dataclass field."""
+    role: Role = setting.metadata.get("role", Role.RESULT)
+    return role
+
+
+def settings_with(config: type | object, *roles: Role) -> Iterator[Field[Any]]:
+    """Yields the fields of a dataclass or its instance that have one of the roles."""
+    return (setting for setting in fields(config) if role_of(setting) in roles)  # type: ignore[arg-type]
+
+
+def values_with(config: object, *roles: Role) -> dict[str, Any]:
+    """Returns the values of all settings that have one of the roles. Nested dataclasses become dictionaries."""
+    found = {setting.name: getattr(config, setting.name) for setting in settings_with(config, *roles)}
+    return {
+        name: values_with(value, *roles) if is_dataclass(value) and not isinstance(value, type) else value
+        for name, value in found.items()
+    }
 
 
 class SettingError(ValueError):
-    """A setting has a value that no run can use. The message names the setting, what is allowed and what was given."""
+    """A setting has a value that no run can use. The message names the setting, the allowed values and the given one."""
 
 
 def require(condition: bool, setting: str, allowed: str, got: object) -> None:
@@ -18,7 +61,7 @@ def require_choice(setting: str, got: object, choices: Sequence[object]) -> None
     require(got in choices, setting, "one of " + ", ".join(map(str, choices)), got)
 
 
-def require_at_least(least: float, **settings: float) -> None:
-    """Raises a SettingError for the first of the named settings that lies below the bound."""
+def require_at_least(minimum: float, **settings: float) -> None:
+    """Raises a SettingError for the first setting below the minimum."""
     for setting, got in settings.items():
-        require(got >= least, setting, f">= {least}", got)
+        require(got >= minimum, setting, f">= {minimum}", got)

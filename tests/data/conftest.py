@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from reformer.data.config import ImagesConfig, SourceFile, TextConfig
-from reformer.data.prepare import prepare
+from reformer.data.prepare.prepare import prepare
 
 PROJECT = Path(__file__).parents[2]
 
@@ -127,6 +127,10 @@ class Web:
                 body, headers = b"<html>" * 99, {"Content-Type": "application/zip"}
             case "other length":
                 body, headers = body + b"?", headers | {"Content-Length": str(len(body) + 1)}
+            case "no length":
+                headers["Content-Length"] = "abc"
+            case "endless length":
+                headers["Content-Length"] = "9" * 5000
             case "endless" | "endless anew":
                 body = body + bytes(1 << 20)
                 del headers["Content-Length"]

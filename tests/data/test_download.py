@@ -8,11 +8,11 @@ from shutil import copyfile, copytree, ignore_patterns
 
 import pytest
 
-from reformer.data import download as download_module
 from reformer.data.config import SourceFile, TextConfig
-from reformer.data.download import download
-from reformer.data.fetch import Patience, fetch
-from reformer.data.files import DataError
+from reformer.data.fetch import download as download_module
+from reformer.data.fetch.download import download
+from reformer.data.fetch.web import Patience, fetch_from_web
+from reformer.files import DataError
 from reformer.settings import SettingError
 
 PROJECT = Path(__file__).parents[2]
@@ -32,7 +32,9 @@ def raw(tmp_path) -> Path:
 def data(web, monkeypatch) -> TextConfig:
     """A text of one zip file, served by the test's web."""
     monkeypatch.setattr(
-        download_module, "fetch", lambda file, urls, raw: fetch(file, urls, raw, Patience(0.3, 2, 0.001))
+        download_module,
+        "fetch_from_web",
+        lambda file, urls, raw: fetch_from_web(file, urls, raw, Patience(0.3, 2, 0.001)),
     )
     file = SourceFile("a.zip", len(web.content), digest(web.content), [web.url + "/a.zip"])
     file.unpacked_name, file.unpacked_size, file.unpacked_sha256 = "a", len(TEXT), digest(TEXT)
@@ -108,7 +110,8 @@ def test_a_source_of_another_size_is_said(data, raw, tmp_path, name, instead):
 def test_the_source_and_the_mirror_of_one_data_set_reach_dvc_repro(script, tmp_path):
     for name in ("conf", "pipelines", "src"):
         copytree(PROJECT / name, tmp_path / name, ignore=ignore_patterns("__pycache__"))
-    copyfile(PROJECT / "params.yaml", tmp_path / "params.yaml")
+    for name in ("params.yaml", "dvc.yaml"):
+        copyfile(PROJECT / name, tmp_path / name)
     with (tmp_path / "conf" / "data" / "wikipedia.yaml").open("a") as out:
         out.write(f"source: {tmp_path}/mine\nmirror: https://in.side\n")
     assert script("compose", project=tmp_path).returncode == 0
@@ -196,7 +199,7 @@ def test_a_wheel_that_pip_cannot_find_is_said_in_one_line(wheel_data, raw):
     [
         ({"wheel_sha256": digest(b"")}, "has another sha256 than the published file"),
         ({"sha256": digest(b"")}, "lorem/text is not the published file"),
-        ({"size": 40}, "lorem/text holds more than the 40 bytes expected of it"),
+        ({"size": 40}, "lorem/text holds more than the expected 40 bytes"),
         ({"size": 50}, r"lorem/text is not the published file \(45 of 50 bytes"),
         ({"member": "lorem/none"}, "has no lorem/none"),
     ],

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from reformer.data.batch import Batch, HeldOutBatches, draws, spread
+from reformer.data.batches.batch import Batch, EvaluationBatches, evenly_spaced, random_words
+from reformer.data.batches.feed import evaluation_batches, training_batches
 from reformer.data.config import DownloadedConfig, DuplicationConfig
-from reformer.data.feed import evaluation_batches, training_batches
 from reformer.evaluation.evaluate import score
 from reformer.model.reformer_lm import TokenLosses
 from reformer.settings import SettingError
@@ -32,7 +32,7 @@ def assert_well_formed(batch: Batch, shape: tuple[int, int]) -> None:
     assert torch.equal(batch.inputs[:, 1:], batch.targets[:, :-1])
 
 
-def scored(batches: HeldOutBatches) -> list[int]:
+def scored(batches: EvaluationBatches) -> list[int]:
     """The tokens that count, in order."""
     return [t for i in range(len(batches)) for t in batches[i].targets[batches[i].weights == 1].tolist()]
 
@@ -50,7 +50,7 @@ class Guess(torch.nn.Module):
         return TokenLosses(nll, targets == self.log_probabilities.argmax())
 
 
-def scores(batches: HeldOutBatches, log_probabilities: torch.Tensor) -> dict[str, float]:
+def scores(batches: EvaluationBatches, log_probabilities: torch.Tensor) -> dict[str, float]:
     """What the evaluation says of a guess."""
     model: Any = Guess(log_probabilities)
     return score(model, DataLoader(batches, batch_size=None), seed=1).scores()
@@ -118,8 +118,8 @@ def test_eval_tokens_takes_whole_windows_spread_over_the_split(prepared_text):
 
 
 def test_spread_takes_all_when_there_are_fewer():
-    assert spread(5, 0).tolist() == spread(5, 9).tolist() == [0, 1, 2, 3, 4]
-    assert spread(1000, 3).tolist() == [166, 500, 833]
+    assert evenly_spaced(5, 0).tolist() == evenly_spaced(5, 9).tolist() == [0, 1, 2, 3, 4]
+    assert evenly_spaced(1000, 3).tolist() == [166, 500, 833]
 
 
 def test_a_sequence_longer_than_the_text_is_refused(prepared_text):
@@ -268,7 +268,7 @@ def test_any_number_of_worker_processes_gives_the_same_order(data_and_folder):
 
 
 def test_drawn_words_are_those_of_every_numpy_version():
-    assert draws(seed=1, split="val", step=2, size=2).tolist() == [17014112479929239969, 14837839528714561043]
+    assert random_words(seed=1, split="val", step=2, size=2).tolist() == [17014112479929239969, 14837839528714561043]
 
 
 # Honesty

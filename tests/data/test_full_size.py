@@ -19,9 +19,9 @@ import pytest
 from PIL import Image
 
 from reformer.data.config import DownloadedConfig, ImagesConfig, SourceFile, TextConfig
-from reformer.data.download import download
-from reformer.data.files import blocks
-from reformer.data.prepare import prepare
+from reformer.data.fetch.download import download
+from reformer.data.prepare.prepare import prepare
+from reformer.data.published import blocks
 from reformer.model.config import ReformerConfig
 
 pytestmark = pytest.mark.slow
@@ -69,7 +69,7 @@ def train_one_step(data: DownloadedConfig, processed: Path) -> float:
     # Imported in here, so that the measured processes, which read this file, stay free of torch.
     import torch
 
-    from reformer.data.feed import training_batches
+    from reformer.data.batches.feed import training_batches
     from reformer.model.reformer_lm import ReformerLM, TokenLosses
 
     config = ReformerConfig(
@@ -117,7 +117,7 @@ def test_enwik8_at_full_size(web, tmp_path, rng):
     parts = [tmp_path / "processed" / f"{split}.bin" for split in ("train", "val", "test")]
     assert [part.stat().st_size for part in parts] == [90_000_000, 5_000_000, 5_000_000]
     assert b"".join(part.read_bytes() for part in parts) == text
-    from reformer.data.feed import evaluation_batches
+    from reformer.data.batches.feed import evaluation_batches
 
     batches = evaluation_batches(data, tmp_path / "processed", "test", seed=1)
     assert sum(batches[i].weights.double().sum() for i in range(len(batches))) == 5_000_000
@@ -181,7 +181,7 @@ def test_ten_thousand_png_files_of_the_small_release(tmp_path, ten_thousand_imag
 
 
 def test_the_loader_gives_50_million_tokens_a_second_from_the_page_cache(tmp_path, rng):
-    from reformer.data.feed import training_batches
+    from reformer.data.batches.feed import training_batches
 
     for split, size in (("train", 90_000_000), ("val", 10)):
         rng.integers(0, 256, size, np.uint8).tofile(tmp_path / f"{split}.bin")

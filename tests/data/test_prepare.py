@@ -23,13 +23,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reformer.data import archives
-from reformer.data import prepare as prepare_module
 from reformer.data.config import ImagesConfig, SourceFile, TextConfig
-from reformer.data.files import DataError
-from reformer.data.photos import photo_windows
-from reformer.data.pixels import area_average, decode, from_planes
-from reformer.data.prepare import prepare
+from reformer.data.prepare import archives
+from reformer.data.prepare import prepare as prepare_module
+from reformer.data.prepare.photos import photo_windows
+from reformer.data.prepare.pixels import area_average, decode, from_planes
+from reformer.data.prepare.prepare import prepare
+from reformer.files import DataError
 
 
 def digest(data: bytes) -> str:
@@ -95,7 +95,7 @@ def test_preparing_again_gives_the_same_bytes_and_leaves_nothing_else(text, raw,
         (zipped("t", b"short"), "does not unpack to the published text"),
         (zipped("other", b""), "has no t: remove it and download again"),
         (zipped("t", bytes(2_500_001)), "does not unpack to the published text"),
-        (zipped("t", bytes(50_000_000)), "holds more than the 2,500,001 bytes expected of it"),
+        (zipped("t", bytes(50_000_000)), "holds more than the expected 2,500,001 bytes"),
         (zipped("t", bytes(2_500_001))[:-30], "is damaged"),
         (b"PK", "is damaged"),
     ],
@@ -325,9 +325,9 @@ def same(images: np.ndarray) -> dict[str, bytes]:
 KILLED = """
 import os, sys
 from pathlib import Path
-from reformer.data import archives
+from reformer.data.prepare import archives
 from reformer.data.config import ImagesConfig, SourceFile
-from reformer.data.prepare import prepare
+from reformer.data.prepare.prepare import prepare
 archives.BLOCK_IMAGES = 8
 os.cpu_count = lambda: 2
 data = ImagesConfig(name="i", n_images={"train": 40}, files=[SourceFile("train_.tar", 1, "")])

@@ -11,12 +11,12 @@ import torch
 import yaml
 from omegaconf import OmegaConf
 
-from reformer.data.batch import Batch
+from reformer.data.batches.batch import Batch
+from reformer.data.batches.feed import evaluation_batches, training_batches
 from reformer.data.config import DataConfig, DownloadedConfig, DuplicationConfig, ImagesConfig, SourceFile, TextConfig
-from reformer.data.download import download
-from reformer.data.feed import evaluation_batches, training_batches
-from reformer.data.files import difference
-from reformer.data.prepare import prepare
+from reformer.data.fetch.download import download
+from reformer.data.prepare.prepare import prepare
+from reformer.data.published import difference
 
 SCHEMAS = {"duplication": DuplicationConfig, "text": TextConfig, "images": ImagesConfig}
 CONF = Path(__file__).parents[2] / "conf" / "data"

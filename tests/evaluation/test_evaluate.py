@@ -8,11 +8,12 @@ import torch
 from safetensors.torch import save_file
 
 from reformer.data.config import DuplicationConfig
-from reformer.evaluation.evaluate import evaluate, with_attention
+from reformer.evaluation.evaluate import evaluate
+from reformer.model.attention_kinds import with_attention
 from reformer.model.config import ReformerConfig
 from reformer.model.reformer_lm import ReformerLM
+from reformer.runs.config import EvaluationConfig, RunConfig
 from reformer.settings import SettingError
-from reformer.training.config import EvaluationConfig, RunConfig
 
 
 @pytest.fixture

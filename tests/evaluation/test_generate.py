@@ -9,13 +9,13 @@ import torch
 from safetensors.torch import save_file
 
 from reformer.data.config import DuplicationConfig, ImagesConfig, TextConfig
-from reformer.evaluation.generate import drawn_after, generate
+from reformer.evaluation.generate import generate, generate_tokens
 from reformer.evaluation.samples import BLANK, Sample, as_images, as_text
 from reformer.model.config import ReformerConfig
 from reformer.model.lsh_hash import count_buckets
 from reformer.model.reformer_lm import ReformerLM
+from reformer.runs.config import GenerationConfig, RunConfig
 from reformer.settings import SettingError
-from reformer.training.config import GenerationConfig, RunConfig
 
 TEXT = np.random.default_rng(3).integers(97, 123, 50).astype(np.uint8)
 IMAGES = np.random.default_rng(4).integers(0, 256, (5, 8, 8, 3)).astype(np.uint8)
@@ -62,7 +62,7 @@ def on_images(tmp_path: Path) -> RunConfig:
 def test_cold_draws_are_the_likeliest_tokens_of_the_whole_sequence_read_at_once():
     model = network(["full", "local"], max_seq_len=14)
     given = torch.randint(0, 256, (3, 6), generator=torch.Generator().manual_seed(2))
-    drawn = drawn_after(model, given, 8, temperature=1e-4, generator=torch.Generator())
+    drawn = generate_tokens(model, given, 8, temperature=1e-4, generator=torch.Generator())
     whole = torch.cat([given, drawn[:, :-1]], dim=1)
     assert torch.equal(drawn, model(whole).argmax(-1)[:, 5:])
 
@@ -70,7 +70,9 @@ def test_cold_draws_are_the_likeliest_tokens_of_the_whole_sequence_read_at_once(
 def test_draws_are_as_frequent_as_the_network_believes():
     model = network(["full"], max_seq_len=3)
     given = torch.tensor([[4, 7]])
-    drawn = drawn_after(model, given.expand(4000, 2), 1, temperature=2.0, generator=torch.Generator().manual_seed(5))
+    drawn = generate_tokens(
+        model, given.expand(4000, 2), 1, temperature=2.0, generator=torch.Generator().manual_seed(5)
+    )
     believed = (model(given)[0, -1] / 2).softmax(-1)
     frequent = drawn.flatten().bincount(minlength=256) / 4000
     assert believed.max() > 0.1
@@ -129,7 +131,7 @@ def test_a_part_of_a_sequence_is_hashed_into_the_buckets_of_the_whole(on_text, m
         seen.append(model.config.n_buckets)
         return torch.zeros(len(inputs), n_tokens, dtype=torch.int64)
 
-    monkeypatch.setattr("reformer.evaluation.generate.drawn_after", drawn)
+    monkeypatch.setattr("reformer.evaluation.generate.generate_tokens", drawn)
     generate(on_text)
     on_text.model.n_buckets = 8
     generate(on_text)

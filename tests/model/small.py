@@ -8,6 +8,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor, nn
 
+import reformer.model.attention as attention_module
 from reformer.model.attention import Attention
 from reformer.model.config import ReformerConfig
 from reformer.model.reformer_lm import ReformerLM
@@ -79,11 +80,14 @@ def relative_error(found: Iterable[Tensor], exact: Iterable[Tensor]) -> float:
 def fixed_buckets(n_buckets: int = 4) -> Iterator[None]:
     """Buckets that follow from the position alone, scattered and of uneven size."""
 
-    def buckets(attention: Attention, q: Tensor, _: Sequence[Tensor]) -> Tensor:
+    def rotations(attention: Attention, x: Tensor) -> Sequence[Tensor]:
+        return [torch.empty(len(x), attention.config.n_heads, attention.config.n_hashes)]
+
+    def buckets(q: Tensor, rotations: Sequence[Tensor]) -> Tensor:
         places = torch.arange(q.shape[2])
-        rounds = torch.arange(attention.config.n_hashes)[:, None]
+        rounds = torch.arange(rotations[0].shape[2])[:, None]
         ids = ((places * places + 3 * places + 1) * (2 * rounds + 1) // 5 + rounds) % n_buckets
         return ids.to(torch.int32).expand(*q.shape[:2], -1, -1)
 
-    with patch.object(Attention, "_hash", buckets), patch.object(Attention, "_rotations", return_value=()):
+    with patch.object(attention_module, "hash_vectors", buckets), patch.object(Attention, "_rotations", rotations):
         yield

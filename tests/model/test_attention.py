@@ -9,9 +9,9 @@ from torch.nn.functional import layer_norm
 from twins import attention_twin, sees_all, sees_neighbours
 
 import reformer.model.attention as attention_module
+from reformer.model import lsh
 from reformer.model.attention import Attention
-from reformer.model.config import ATTENTION_KINDS
-from reformer.model.lsh import count_buckets, lsh_attention
+from reformer.model.attention_kinds import KINDS
 
 LENGTH = 21
 
@@ -46,7 +46,7 @@ def test_every_kind_has_the_same_parameters_and_no_bias():
     """So that weights trained with one kind can be evaluated with another."""
     names = [name for name, _ in attention_and_input("lsh")[0].named_parameters()]
     assert names == ["norm.weight", "norm.bias", "to_q.weight", "to_v.weight", "to_out.weight"]
-    for kind in ATTENTION_KINDS:
+    for kind in KINDS:
         assert [name for name, _ in attention_and_input(kind)[0].named_parameters()] == names
 
 
@@ -60,11 +60,13 @@ def test_attention_that_is_off_adds_nothing():
 def test_heads_a_few_at_a_time_give_what_all_at_once_give(monkeypatch, kind, heads_at_a_time):
     attention, x = attention_and_input(kind, n_heads=5)
     padding_mask = torch.arange(LENGTH) < torch.tensor([[LENGTH], [LENGTH - 4]])
-    monkeypatch.setattr(attention_module, "FEWEST_POSITIONS", 7)  # projected in several parts
+    monkeypatch.setattr(attention_module, "MIN_CHUNK_LEN", 7)  # projected in several parts
     found = []
     for size in (1 << 24, heads_at_a_time * x.shape[0] * LENGTH * 6):
-        monkeypatch.setattr(attention_module, "PIECE_SIZE", size)
-        assert len(list(attention.pieces(x, padding_mask, []))) == (1 if size == 1 << 24 else -(-5 // heads_at_a_time))
+        monkeypatch.setattr(attention_module, "MAX_QUERY_ELEMENTS", size)
+        assert len(list(attention.summands(x, padding_mask, []))) == (
+            1 if size == 1 << 24 else -(-5 // heads_at_a_time)
+        )
         torch.manual_seed(4)  # what is hashed with does not follow from how many take turns
         out = attention(x, padding_mask)
         found.append([out, *torch.autograd.grad(out.square().sum(), [x, *attention.parameters()])])
@@ -73,7 +75,7 @@ def test_heads_a_few_at_a_time_give_what_all_at_once_give(monkeypatch, kind, hea
 
 @pytest.mark.parametrize("piece_size", [1, 1 << 24])
 def test_buckets_that_are_given_are_taken_and_nothing_is_drawn(monkeypatch, piece_size):
-    monkeypatch.setattr(attention_module, "PIECE_SIZE", piece_size)
+    monkeypatch.setattr(attention_module, "MAX_QUERY_ELEMENTS", piece_size)
     attention, x = attention_and_input("lsh")
     buckets = []
     first = attention(x, None, buckets)
@@ -101,7 +103,7 @@ def test_the_number_of_buckets_follows_from_each_length_unless_it_is_given():
         for length in (9, 40, 16, 1):
             with patch.object(attention_module, "draw_rotations", wraps=attention_module.draw_rotations) as drawing:
                 attention(torch.randn(2, length, 10, dtype=torch.float64))
-            assert drawing.call_args.args[1:] == (n_buckets or count_buckets(length, 8), 3)
+            assert drawing.call_args.args[1:] == (n_buckets or lsh.count_buckets(length, 8), 3)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +118,7 @@ def test_the_number_of_buckets_follows_from_each_length_unless_it_is_given():
 def test_the_rules_of_the_configuration_reach_lsh_attention(rules):
     attention, x = attention_and_input("lsh", **rules)
     padding_mask = torch.arange(LENGTH) < LENGTH - 3
-    with patch.object(attention_module, "lsh_attention", wraps=lsh_attention) as attend:
+    with patch.object(lsh, "lsh_attention", wraps=lsh.lsh_attention) as attend:
         attention(x, padding_mask.expand(2, -1))
     usual = {"causal": True, "same_bucket_mask": True, "duplicate_correction": True, "chunk_len": 8, "window": "sorted"}
     expected = usual | rules

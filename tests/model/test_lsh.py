@@ -24,8 +24,8 @@ def implementation(request, monkeypatch):
         monkeypatch.setattr(lsh_blocks, "BLOCK_LEN", 2)
         monkeypatch.setattr(lsh_blocks, "TILE_PAIRS", 100)
         monkeypatch.setattr(lsh_fused, "GROUP_ROWS", 80)
-        monkeypatch.setattr(lsh_fused, "ROWS_IN_PART", 30)
-        monkeypatch.setattr(lsh_blocks, "EXACT_IN_FLOAT32", 16)
+        monkeypatch.setattr(lsh_fused, "ROWS_PER_STEP", 30)
+        monkeypatch.setattr(lsh_blocks, "MAX_FLOAT32_INTEGER", 16)
     return request.param
 
 

@@ -24,6 +24,12 @@ def buckets_of(n_rounds, n_heads=2):
     return hash_vectors(x := torch.ones(1, n_heads, LENGTH, 6), draw_rotations(x, 2 * (LENGTH // 16), n_rounds)).nbytes
 
 
+@pytest.fixture(autouse=True, scope="module")
+def masks_are_cached():
+    """LSH attention keeps masks that are the same for all blocks."""
+    model_of(attention=["lsh"], n_layers=1)(*small_batch(LENGTH, n_examples=1))
+
+
 def measure(**settings):
     """Bytes kept between forward and backward pass, and the peak of both."""
     model, batch = model_of(**settings), small_batch(LENGTH, n_examples=1)
@@ -103,6 +109,6 @@ def test_heads_one_after_the_other_lower_the_peak(monkeypatch):
     for attention in (["lsh"], ["local"]):
         settings = {"attention": attention, "n_layers": 2, "n_heads": 8, "d_head": 16}
         together = measure(**settings)[1]
-        monkeypatch.setattr(attention_module, "PIECE_SIZE", 1)
+        monkeypatch.setattr(attention_module, "MAX_QUERY_ELEMENTS", 1)
         assert measure(**settings)[1] < together / 2.5
         monkeypatch.undo()

@@ -20,7 +20,8 @@ from small import (
 from twins import reversible_twin
 
 import reformer.model.attention as attention_module
-from reformer.model.residual import ResidualStack, _replay
+from reformer.model import dot_product
+from reformer.model.residual import ResidualStack, _backpropagate
 
 exactly = partial(torch.testing.assert_close, rtol=0, atol=1e-10)
 
@@ -57,7 +58,7 @@ def test_gradients_are_right_where_the_sequence_is_shorter_than_a_chunk(length):
 
 
 def test_gradients_are_right_with_heads_computed_one_after_the_other(monkeypatch):
-    monkeypatch.setattr(attention_module, "PIECE_SIZE", 1)
+    monkeypatch.setattr(attention_module, "MAX_QUERY_ELEMENTS", 1)
     assert_equals_its_stored_twin(small_model(dropout=0.3))
 
 
@@ -279,8 +280,8 @@ def test_backward_outside_of_autocast_computes_as_forward_did_inside():
         seen.append((q.dtype, torch.is_autocast_enabled("cpu")))
         return full_attention(q, k, v, **rules)
 
-    full_attention = attention_module.full_attention
-    with patch.object(attention_module, "full_attention", recorded):
+    full_attention = dot_product.full_attention
+    with patch.object(dot_product, "full_attention", recorded):
         with torch.autocast("cpu", torch.bfloat16):
             loss = model(*small_batch()).nll.mean()
         loss.backward()
@@ -304,7 +305,7 @@ def test_backward_inside_of_autocast_computes_as_forward_did_outside():
 @pytest.mark.parametrize("piece_size", [1, 1 << 24])
 def test_a_branch_computed_again_is_the_same_to_the_bit(monkeypatch, dtype, autocast, piece_size):
     """What is taken away from a stream is exactly what was added to it."""
-    monkeypatch.setattr(attention_module, "PIECE_SIZE", piece_size)
+    monkeypatch.setattr(attention_module, "MAX_QUERY_ELEMENTS", piece_size)
     model = small_model(dtype, n_heads=5, ff_chunk_size=9)
     x = torch.randn(3, 29, 10, dtype=torch.promote_types(dtype, torch.float32))
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast and dtype == torch.float32):
@@ -313,7 +314,7 @@ def test_a_branch_computed_again_is_the_same_to_the_bit(monkeypatch, dtype, auto
             with torch.no_grad():
                 added = branch(x, None, buckets).to(x.dtype)
             totals = {parameter: torch.zeros_like(parameter) for parameter in branch.parameters()}
-            again = _replay(branch, x, torch.ones_like(x), torch.zeros_like(x), None, buckets, totals)
+            again = _backpropagate(branch, x, torch.ones_like(x), torch.zeros_like(x), None, buckets, totals)
             assert torch.equal(again, added)
 
 

@@ -8,7 +8,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from reformer.report.results import RunSpec
+from reformer.files import Root
+from reformer.report.evidence.results import Results
+from reformer.runs.listed import ListedRuns
+from reformer.runs.name import RunSpec
+
+DATA = {"duplication": "duplication", "text": "wikipedia", "images": "photos"}
+"""The data set of each kind."""
 
 RUNS = [
     *(f"duplication_{attention}_reversible" for attention in ("full", "lsh-4", "lsh-2", "lsh-1")),
@@ -51,6 +57,20 @@ ENVIRONMENT = {
     "python": "3.11.9",
     "time": "2026-01-02T03:04:05Z",
 }
+
+
+def listed(
+    names: Sequence[str], seeds: Sequence[int] | Mapping[str, Sequence[int]] = (1,), data: Mapping[str, str] = DATA
+) -> ListedRuns:
+    """The runs as params.yaml would list them, with the same seeds or with those of each name."""
+    return ListedRuns(data, {name: seeds[name] if isinstance(seeds, Mapping) else seeds for name in names})
+
+
+def results(
+    root: Path, names: Sequence[str], seeds: Sequence[int] | Mapping[str, Sequence[int]] = (1,), profile: str = "cpu"
+) -> Results:
+    """The results of these runs."""
+    return Results(Root(root), profile, listed(names, seeds))
 
 
 def write_results(root: Path, runs: Sequence[str] = RUNS, seeds: Sequence[int] = (1,)) -> Path:
@@ -107,13 +127,15 @@ def write_run(
             share = mean if accuracy else mean - abs(random.gauss(0, 0.02 * (1 - mean)))
             scores[kind] = {"bits_per_dim": 7 * (1 - share), "accuracy": share}
     _write_curve(folder / "curve.csv", steps, seq_len, end, random)
+    n_layers = int(spec.value("model.n_layers") or (1 if spec.data == "duplication" else 3))
     trained = {
         "name": folder.name,
         "data": spec.data,
         "attention": spec.attention,
         "reversible": spec.reversible,
         "shared_qk": spec.shared_qk,
-        "n_layers": spec.n_layers or (1 if spec.data == "duplication" else 3),
+        "n_layers": n_layers,
+        "settings": {"model": {"n_layers": n_layers}, "optimizer": {"lr": float(spec.value("optimizer.lr") or 0.001)}},
         "seed": seed,
         "steps": steps,
         "seq_len": seq_len,
@@ -224,4 +246,4 @@ def _write_curve(path: Path, steps: int, seq_len: int, end: float, random: Rando
 def _bits_per_dim(spec: RunSpec) -> float:
     base = {"duplication": 0.02, "wikipedia": 2.61}.get(spec.data, 5.02)
     rounds = 0.18 / spec.n_hashes if spec.n_hashes and spec.data == "photos" else 0.0
-    return base + rounds - (0.05 if spec.n_layers else 0.0)
+    return base + rounds - (0.05 if spec.value("model.n_layers") else 0.0)

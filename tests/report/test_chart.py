@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from reformer.report.chart import COLOURS, MARKERS, category_axis, line, linear_axis, log_axis
+from reformer.report.display.chart import COLOURS, MARKERS, category_axis, line, linear_axis, log_axis
 
 
 @pytest.mark.parametrize("values", [[2.61, 5.9], [0.0, 0.0], [-0.0031, 0.0007], [97, 1268], [5.0], []])

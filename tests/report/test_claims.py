@@ -11,17 +11,17 @@ from fake_results import (
     NONE_UNFUSED,
     STORED,
     WHOLE,
+    results,
     write_memory,
     write_results,
     write_run,
     write_speed,
 )
 
-from reformer.report import paper
-from reformer.report.claim import NOT_REPRODUCED, NOT_TESTED, REPRODUCED, judge
-from reformer.report.claims import CLAIMS
-from reformer.report.results import Results
-from reformer.report.studies import STUDIES
+from reformer.report.claims.all_claims import CLAIMS
+from reformer.report.claims.claim import NOT_REPRODUCED, NOT_TESTED, REPRODUCED, judge
+from reformer.report.evidence import paper
+from reformer.studies import STUDIES
 
 SEEDS = (1, 2, 3)
 PUBLISHED_TIMES = {kind: dict(zip(paper.LENGTHS, times, strict=True)) for kind, times in paper.FIGURE_5_SECONDS.items()}
@@ -108,8 +108,8 @@ def as_published(tmp_path_factory):
 
 
 def verdicts(root, runs=ALL_RUNS):
-    results = Results(root, "cpu", dict.fromkeys(runs, SEEDS))
-    return {claim.id: judge(claim, results).verdict for claim in CLAIMS}
+    found = results(root, runs, SEEDS)
+    return {claim.id: judge(claim, found).verdict for claim in CLAIMS}
 
 
 def test_the_papers_own_numbers_reproduce_every_claim(as_published):
@@ -144,8 +144,8 @@ def test_a_missing_run_leaves_only_its_own_claims_untested(as_published, tmp_pat
 def test_a_missing_benchmark_leaves_only_its_own_claims_untested(as_published, tmp_path):
     root = shutil.copytree(as_published, tmp_path / "missing")
     (root / "benchmarks" / "memory.json").unlink()
-    results = Results(root, "cpu", dict.fromkeys(ALL_RUNS, SEEDS))
-    untested = {c.id: judge(c, results).reason for c in CLAIMS if judge(c, results).verdict == NOT_TESTED}
+    judgements = [judge(claim, results(root, ALL_RUNS, SEEDS)) for claim in CLAIMS]
+    untested = {judgement.claim.id: judgement.reason for judgement in judgements if judgement.verdict == NOT_TESTED}
     of_memory = [claim.id for claim in CLAIMS if claim.study == "memory"]
     assert untested == dict.fromkeys(of_memory, "benchmarks/memory.json is missing")
 

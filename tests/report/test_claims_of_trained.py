@@ -3,16 +3,16 @@
 from pathlib import Path
 
 import pytest
+from fake_results import results
 
 from reformer.data.config import DuplicationConfig
 from reformer.evaluation.evaluate import evaluate
 from reformer.model import dot_product
 from reformer.model.config import ReformerConfig
 from reformer.model.unit_length import to_unit_length
-from reformer.report.claim import NOT_REPRODUCED, REPRODUCED, judge
-from reformer.report.claims import CLAIMS
-from reformer.report.results import Results
-from reformer.training.config import EvaluationConfig, LoggerConfig, OptimizerConfig, RunConfig, TrainerConfig
+from reformer.report.claims.all_claims import CLAIMS
+from reformer.report.claims.claim import NOT_REPRODUCED, REPRODUCED, judge
+from reformer.runs.config import EvaluationConfig, LoggerConfig, OptimizerConfig, RunConfig, TrainerConfig
 from reformer.training.train import train
 
 NAME = "duplication_full_reversible"
@@ -53,7 +53,7 @@ def verdict_on_copying(root: str) -> str:
     train(run, "a command")
     evaluate(run)
     claim = next(claim for claim in CLAIMS if claim.id == "copy_full")
-    return judge(claim, Results(Path(root), "tiny", {NAME: [1]})).verdict
+    return judge(claim, results(Path(root), [NAME])).verdict
 
 
 def test_copying_with_full_attention_is_reproduced_and_with_logits_scaled_by_an_eighth_it_is_not(monkeypatch):

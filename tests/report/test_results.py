@@ -1,19 +1,34 @@
 import pytest
-from fake_results import RUNS, write_results, write_run
+from fake_results import ALL_RUNS, DATA, RUNS, listed, results, write_json, write_results, write_run
 
-from reformer.report.measured import BITS, MORE_PERCENT, PERCENT, TIMES, Measured, over_seeds
-from reformer.report.results import IMAGES, TEXTS, NotTested, Results, RunSpec
+from reformer.files import Root, read_json
+from reformer.report.build import metrics
+from reformer.report.claims.all_claims import CLAIMS
+from reformer.report.claims.claim import judge
+from reformer.report.evidence.labels import distinct_labels
+from reformer.report.evidence.measured import BITS, MORE_PERCENT, PERCENT, TIMES, Measured, over_seeds
+from reformer.report.evidence.results import NotTested, Results
+from reformer.runs.listed import ListedRuns
+from reformer.runs.name import RunSpec
 from reformer.settings import SettingError
+
+LAYERS = "model.n_layers"
 
 
 @pytest.mark.parametrize(
     ("name", "spec"),
     [
         ("photos_full_ordinary", RunSpec("photos", "full", reversible=False)),
-        ("imagenet64_small_lsh-8_reversible", RunSpec("imagenet64_small", "lsh-8", reversible=True)),
-        ("enwik8_local-local-lsh-2_reversible_layers-12", RunSpec("enwik8", "local-local-lsh-2", True, n_layers=12)),
-        ("enwik8_full_reversible_separate-qk_layers-6", RunSpec("enwik8", "full", True, shared_qk=False, n_layers=6)),
-        ("enwik8_full_reversible_dropout-0.1", RunSpec("enwik8", "full", True, other="dropout-0.1")),
+        ("imagenet64_small_lsh-8_reversible", RunSpec("imagenet64_small", "lsh-8")),
+        (
+            "enwik8_local-local-lsh-2_reversible_layers-12",
+            RunSpec("enwik8", "local-local-lsh-2", others=((LAYERS, "12"),)),
+        ),
+        (
+            "enwik8_full_reversible_separate-qk_layers-6",
+            RunSpec("enwik8", "full", shared_qk=False, others=((LAYERS, "6"),)),
+        ),
+        ("enwik8_full_reversible_lr-0.1", RunSpec("enwik8", "full", others=(("optimizer.lr", "0.1"),))),
     ],
 )
 def test_a_runs_name_says_what_it_is(name, spec):
@@ -27,17 +42,17 @@ def test_only_pure_lsh_attention_has_a_number_of_rounds():
 
 def test_a_name_of_another_form_is_refused_in_one_line(tmp_path):
     with pytest.raises(SettingError, match=r"^runs must be named <data>_.*, got 'photos-full'$"):
-        Results(tmp_path, "cpu", {"photos-full": [1]})
+        assert results(tmp_path, ["photos-full"]).groups
 
 
 def test_a_missing_number_says_which_file_or_evaluation_is_missing(tmp_path):
     folder = write_run(tmp_path, RUNS[0], 1)
-    run = Results(tmp_path, "cpu", {RUNS[0]: [1]}).groups[0].runs[1]
+    run = results(tmp_path, RUNS[:1]).groups[0].runs[1]
     with pytest.raises(NotTested, match=r"^duplication_full_reversible_seed-1 was not evaluated with lsh-16$"):
         run.score("lsh-16")
-    for name, read in (("curve.csv", lambda run: run.curve("val", "loss")), ("train.json", lambda run: run.train)):
+    for name, read in (("curve.csv", lambda run: run.validation("loss")), ("train.json", lambda run: run.train)):
         (folder / name).unlink()
-        with pytest.raises(NotTested, match=f"^runs/{folder.name}/{name} is missing$"):
+        with pytest.raises(NotTested, match=f"^{folder.name}/{name} is missing$"):
             read(run)
 
 
@@ -45,44 +60,93 @@ def test_a_file_cut_off_in_the_middle_counts_as_missing(tmp_path):
     folder = write_run(tmp_path, RUNS[0], 1)
     path = folder / "evaluation.json"
     path.write_text(path.read_text()[:40])
-    with pytest.raises(NotTested, match=r"evaluation.json is not readable"):
-        Results(tmp_path, "cpu", {RUNS[0]: [1]}).groups[0].runs[1].score("full")
+    with pytest.raises(NotTested, match=r"evaluation.json is damaged"):
+        results(tmp_path, RUNS[:1]).groups[0].runs[1].score("full")
 
 
 def test_the_score_as_trained_is_found_under_either_name(tmp_path):
     write_run(tmp_path, "photos_lsh-2_reversible", 1, bits=5.5)
-    run = Results(tmp_path, "cpu", {"photos_lsh-2_reversible": [1]}).groups[0].runs[1]
+    run = results(tmp_path, ["photos_lsh-2_reversible"]).groups[0].runs[1]
     assert run.score("trained") == 5.5
     run.evaluation["results"] = {"lsh-2": {"bits_per_dim": 5.25}}
     assert run.score("trained") == 5.25
 
 
-def test_the_papers_data_sets_go_before_their_small_stand_ins(tmp_path):
-    assert Results(tmp_path, "cpu", dict.fromkeys(RUNS, (1,))).data(TEXTS) == "wikipedia"
-    assert Results(tmp_path, "paper", dict.fromkeys([*RUNS, "enwik8_full_ordinary"], (1,))).data(TEXTS) == "enwik8"
-    assert Results(tmp_path, "cpu", {}).data(IMAGES) == "photos"
+NEW_DATA = {"text": "mytext", "images": "mypictures"}
 
 
-def test_runs_with_something_unusual_are_found_only_when_asked_for(tmp_path):
-    names = ["photos_full_ordinary_separate-qk", "photos_full_ordinary_layers-6", "photos_full_ordinary"]
-    results = Results(tmp_path, "cpu", dict.fromkeys(names, (1,)))
-    assert [group.name for group in results.select("photos", attention="full")] == ["photos_full_ordinary"]
-    assert results.find("photos", n_layers=6).name == "photos_full_ordinary_layers-6"
+def test_new_data_sets_have_all_their_claims_judged(tmp_path):
+    runs = [name.replace("wikipedia", "mytext").replace("photos", "mypictures") for name in ALL_RUNS]
+    write_results(tmp_path, runs, (1, 2, 3))
+    of_new_data = Results(Root(tmp_path), "cpu", listed(runs, (1, 2, 3), DATA | NEW_DATA))
+    assert [claim.id for claim in CLAIMS if judge(claim, of_new_data).measured is None] == []
 
 
-def test_twins_differ_in_one_thing_only(tmp_path):
-    names = ["photos_full_ordinary", "photos_lsh-1_reversible", "photos_lsh-2_reversible", "photos_lsh-2_ordinary"]
-    results = Results(tmp_path, "cpu", dict.fromkeys(names, (1,)))
-    pair = results.twins("photos", "reversible")
-    assert [group.name for group in pair] == ["photos_lsh-2_reversible", "photos_lsh-2_ordinary"]
-    with pytest.raises(NotTested, match="no such pair of runs on photos in profile cpu"):
-        results.twins("photos", "shared_qk")
+def test_the_order_of_the_lists_decides_nothing(tmp_path):
+    runs = [*ALL_RUNS, "wikipedia_lsh-4_reversible", "wikipedia_lsh-2_reversible_layers-1", "photos_lsh-4_ordinary"]
+    runs.remove("photos_full_ordinary")
+    write_results(tmp_path, runs)
+    forward, backward = (results(tmp_path, ordered) for ordered in (runs, runs[::-1]))
+    judgements = [[judge(claim, found) for claim in CLAIMS] for found in (forward, backward)]
+    assert judgements[0] == judgements[1]
+    assert all(judgement.measured for judgement in judgements[0])
+    assert metrics(forward, judgements[0]) == metrics(backward, judgements[1])
+
+
+def test_two_pairs_that_fit_are_an_error_that_names_both(tmp_path):
+    runs = [
+        f"wikipedia_{attention}_{residuals}"
+        for attention in ("full", "lsh-2")
+        for residuals in ("reversible", "ordinary")
+    ]
+    with pytest.raises(SettingError, match=r"\(wikipedia_full_reversible, .*\) and \(wikipedia_lsh-2_reversible, "):
+        judge(next(claim for claim in CLAIMS if claim.id == "reversible_text"), results(tmp_path, runs))
+
+
+def test_runs_along_a_setting_are_ordered_by_their_actual_value(tmp_path):
+    names = [f"wikipedia_full_reversible{end}" for end in ("_lr-0.01", "", "_lr-0.0001", "_lr-3e-05")]
+    for name in names:
+        write_run(tmp_path, name, 1)
+    groups = results(tmp_path, names).along("text", "optimizer.lr")
+    assert [group.value("optimizer.lr") for group in groups] == ["3e-05", "0.0001", "0.001", "0.01"]
+    assert distinct_labels(groups) == ["lr 3e-05", "lr 0.0001", "lr 0.001", "lr 0.01"]
+
+
+@pytest.mark.parametrize("has_settings", [True, False])
+def test_the_shallowest_network_is_compared_with_the_deepest(tmp_path, has_settings):
+    bits = {"_layers-1": 2.5, "": 3.0, "_layers-6": 2.25}  # the usual number of layers is 3
+    for end, score in bits.items():
+        path = write_run(tmp_path, f"wikipedia_full_reversible{end}", 1, bits=score) / "train.json"
+        content = read_json(path)
+        if not has_settings:
+            del content["settings"]
+        write_json(path, content)
+    (claim,) = (claim for claim in CLAIMS if claim.id == "deeper_is_better")
+    assert judge(claim, results(tmp_path, [f"wikipedia_full_reversible{end}" for end in bits])).measured.values == (
+        0.25,
+    )
+
+
+def test_a_setting_that_no_file_contains_is_told(tmp_path):
+    write_run(tmp_path, RUNS[0], 1)
+    with pytest.raises(
+        NotTested, match=r"^duplication_full_reversible_seed-1/train.json does not contain model.d_key$"
+    ):
+        results(tmp_path, RUNS[:1]).groups[0].value("model.d_key")
+
+
+def test_runs_with_unusual_settings_are_compared_only_along_those(tmp_path):
+    names = ["photos_full_reversible_layers-6", "photos_full_reversible", "photos_full_ordinary"]
+    found = results(tmp_path, names)
+    assert [group.name for group in found.select(ListedRuns.find, "images", "full")] == ["photos_full_reversible"]
+    with pytest.raises(NotTested, match="no run lsh-1_reversible on photos is listed"):
+        found.select(ListedRuns.find, "images", "lsh-1")
 
 
 def test_seeds_without_a_number_are_left_out_and_counted(tmp_path):
     write_results(tmp_path, ["photos_full_ordinary"], seeds=(1, 2, 3))
     (tmp_path / "runs" / "photos_full_ordinary_seed-2" / "evaluation.json").unlink()
-    group = Results(tmp_path, "cpu", {"photos_full_ordinary": [1, 2, 3]}).groups[0]
+    group = results(tmp_path, ["photos_full_ordinary"], (1, 2, 3)).groups[0]
     measured = over_seeds([group], lambda run: float(run.seed))
     assert measured.values == (1.0, 2.0, 3.0)
     measured = over_seeds([group], lambda run: run.score("trained") * 0 + run.seed)
@@ -96,7 +160,7 @@ def test_numbers_are_written_with_unit_sign_and_spread():
     assert MORE_PERCENT.text(-0.0000123) == "0.0 %"
     assert TIMES.text(float("inf")) == "none"
     assert Measured((1.5,), low=1.25, high=1.75).basis(TIMES) == "1.25 to 1.75 by the timings"
-    assert Measured((1.5,), n_wanted=1).basis(BITS) == "one seed, spread unknown"
-    assert Measured((1.5,), n_wanted=3).basis(BITS) == "1 of 3 seeds, spread unknown"
-    assert Measured((1.5,), source="with 4 rounds", n_wanted=1).basis(BITS) == "with 4 rounds; one seed, spread unknown"
+    assert Measured((1.5,), n_wanted=1).basis(BITS) == "one seed"
+    assert Measured((1.5,), n_wanted=3).basis(BITS) == "1 of 3 seeds"
+    assert Measured((1.5,), source="with 4 rounds", n_wanted=1).basis(BITS) == "with 4 rounds; one seed"
     assert Measured((1.5,), source="peak of one process").basis(TIMES) == "peak of one process"

@@ -4,19 +4,20 @@ import json
 import re
 
 import pytest
-from fake_results import ALL_RUNS, ENVIRONMENT, write_results, write_run
+from fake_results import ALL_RUNS, ENVIRONMENT, listed, results, write_results, write_run
 from project import PROJECT
 
-from reformer.report import measures, summary, tables
+from reformer.files import Root
 from reformer.report.build import build_report, claims_as_json
-from reformer.report.claims import CLAIMS
-from reformer.report.results import Results
+from reformer.report.claims.all_claims import CLAIMS
+from reformer.report.display import summary, tables
+from reformer.runs.listed import ListedRuns
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     root = write_results(tmp_path_factory.mktemp("results"), ALL_RUNS, seeds=(1, 2, 3))
-    build_report(root, "cpu-long", dict.fromkeys(ALL_RUNS, (1, 2, 3)))
+    build_report(Root(root), "cpu-long", listed(ALL_RUNS, (1, 2, 3)))
     return root / "report"
 
 
@@ -52,14 +53,14 @@ def test_the_table_has_every_claim_with_the_papers_number_ours_and_the_verdict(r
 
 
 def test_how_seeds_are_judged_and_that_one_has_an_unknown_spread_stands_below_the_table_and_on_the_page(tmp_path):
-    build_report(write_results(tmp_path, ALL_RUNS), "cpu", dict.fromkeys(ALL_RUNS, (1,)))
+    build_report(Root(write_results(tmp_path, ALL_RUNS)), "cpu", listed(ALL_RUNS))
     report = tmp_path / "report"
     below = (report / "results.md").read_text().partition("Table 2. ")[0].rsplit("|\n", 1)[1]
-    assert "its spread is unknown" in below
-    assert "its spread is unknown" in (report / "index.html").read_text()
+    assert "its standard deviation is unknown" in below
+    assert "its standard deviation is unknown" in (report / "index.html").read_text()
     claims = json.loads((report / "claims.json").read_text())["claims"]
     trained = [claim for claim in claims if claim["study"] not in ("speed_by_length", "memory")]
-    assert all("one seed, spread unknown" in claim["basis"] for claim in trained)
+    assert all("one seed" in claim["basis"] for claim in trained)
     assert not any("seed" in claim["basis"] for claim in claims if claim not in trained)
 
 
@@ -69,7 +70,7 @@ def test_a_claim_that_its_seeds_cannot_decide_says_so_in_the_table(tmp_path):
     for seed, bits in zip(seeds, (2.5, 2.6), strict=True):
         write_run(root, "wikipedia_lsh-2_reversible", seed, bits=bits)
         write_run(root, "wikipedia_lsh-2_ordinary", seed, bits=2.55)
-    build_report(root, "cpu", dict.fromkeys(ALL_RUNS, seeds))
+    build_report(Root(root), "cpu", listed(ALL_RUNS, seeds))
     text = (root / "report" / "results.md").read_text()
     row = next(row for row in rows(text) if row[0] == "Reversible layers learn text like ordinary ones")
     assert row[2:] == ["0.0000 ± 0.0707 bits/dim", "not tested: too few seeds to tell"]
@@ -77,9 +78,8 @@ def test_a_claim_that_its_seeds_cannot_decide_says_so_in_the_table(tmp_path):
 
 def test_table_2_stands_below_with_the_papers_numbers(report):
     lines = (report / "results.md").read_text().partition("\nTable 2. ")[2].splitlines()
-    row = next(line for line in lines if line.startswith("| LSH-4 |"))
-    results = Results(report.parent, "cpu-long", {"duplication_lsh-4_reversible": (1, 2, 3)})
-    (found,) = tables.table_2(results).rows
+    row = next(" ".join(line.split()) for line in lines if line.startswith("| LSH-4 "))
+    (found,) = tables.copying(results(report.parent, ["duplication_lsh-4_reversible"], (1, 2, 3)).groups).rows
     assert row.count("(paper ") == 5
     assert f"| {found[1].text} (paper 0.8) |" in row
 
@@ -92,13 +92,12 @@ def test_with_several_seeds_every_trained_number_has_its_spread(report):
 
 
 def test_with_several_seeds_every_score_in_the_tables_of_the_page_has_its_spread(report):
-    results = Results(report.parent, "cpu-long", dict.fromkeys(ALL_RUNS, (1, 2, 3)))
-    groups = results.select("photos")
-    assert all("±" in cell.text for row in tables.scores(groups).rows for cell in row[3:5])
-    assert all(
-        "±" in cell.text for row in tables.lsh_off(measures.lsh_trained(results, "photos")).rows for cell in row[1:]
-    )
-    assert all("±" in cell.text for row in tables.table_2(results).rows for cell in row[1:6])
+    found = results(report.parent, ALL_RUNS, (1, 2, 3))
+    photos = found.select(ListedRuns.by_rounds, "images")
+    duplication = found.select(ListedRuns.all_of, "duplication")
+    assert all("±" in cell.text for row in tables.scores(photos).rows for cell in row[3:5])
+    assert all("±" in cell.text for row in tables.lsh_off(photos).rows for cell in row[1:])
+    assert all("±" in cell.text for row in tables.copying(duplication).rows for cell in row[1:6])
 
 
 def test_the_sentence_above_it_names_profile_seeds_commit_device_and_counts(report):
@@ -111,8 +110,8 @@ def test_the_sentence_above_it_names_profile_seeds_commit_device_and_counts(repo
         f"{ENVIRONMENT['device']}, 2 threads",
     ):
         assert part in sentence
-    assert "Of 24 claims, 21 of the paper's and 3 of its users: " in sentence
-    assert f"**{n['reproduced']} reproduced, {n['not reproduced']} not, " in sentence
+    assert "Of 24 claims, 21 from the paper and 3 from its users, " in sentence
+    assert f"**{n['reproduced']} are reproduced, {n['not reproduced']} are not, " in sentence
     assert "min " in sentence  # the time of it all
 
 
@@ -126,16 +125,16 @@ def test_the_sentence_above_it_names_profile_seeds_commit_device_and_counts(repo
 )
 def test_seeds_are_told_by_number_of_networks_where_some_have_more_than_others(tmp_path, of_text, of_images, said):
     seeds = {"duplication": [1], "wikipedia": of_text, "photos": of_images}
-    results = Results(tmp_path, "cpu", {name: seeds[name.split("_")[0]] for name in ALL_RUNS})
-    assert summary.provenance(results, None) == said
-    listed = claims_as_json(results, [])["seeds"]
-    assert [listed[f"{data}_full_reversible"] for data in seeds] == [[1], of_text, of_images]
+    found = results(tmp_path, ALL_RUNS, {name: seeds[name.split("_")[0]] for name in ALL_RUNS})
+    assert summary.provenance(found, None) == said
+    of_name = claims_as_json(found, [])["seeds"]
+    assert [of_name[f"{data}_full_reversible"] for data in seeds] == [[1], of_text, of_images]
 
 
 def test_without_any_results_there_is_a_table_all_the_same(tmp_path):
-    build_report(tmp_path, "cpu", dict.fromkeys(ALL_RUNS, (1,)))
+    build_report(Root(tmp_path), "cpu", listed(ALL_RUNS))
     text = (tmp_path / "report" / "results.md").read_text()
-    assert "one seed. Of 24 claims, 21 of the paper's and 3 of its users: **0 reproduced, 0 not, " in text
+    assert "one seed. Of 24 claims, 21 from the paper and 3 from its users, **0 are reproduced, 0 are not, " in text
     assert {row[3] for row in rows(text)[2:]} == {"not tested"}
 
 
@@ -151,13 +150,13 @@ def test_a_table_takes_the_place_of_the_one_of_its_profile_only(report, readme):
 
 def test_a_readme_without_a_place_for_the_profile_stays_as_it_is(report, readme):
     readme.README.write_text("# Title\n")
-    with pytest.raises(SystemExit, match="it needs two lines, <!-- results of cpu-long"):
+    with pytest.raises(SystemExit, match="put the two lines <!-- results of cpu-long"):
         readme.main([str(report / "results.md")])
     assert readme.README.read_text() == "# Title\n"
 
 
 @pytest.mark.parametrize("profile", ["cpu", "cpu-long"])
 def test_the_readme_has_a_place_for_the_profiles_that_run_here(profile, tmp_path, readme):
-    build_report(tmp_path, profile, {})
+    build_report(Root(tmp_path), profile, listed([]))
     table = (tmp_path / "report" / "results.md").read_text()
     assert table in readme.put(table, (PROJECT / "README.md").read_text())

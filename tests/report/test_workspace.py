@@ -9,18 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_results import write_results
-from omegaconf import OmegaConf
-from project import PROJECT, Script
-from schema import seeds_by_run
+from fake_results import results, write_results
+from project import Script
 from wandb_server import stand_in
 
-from reformer.evaluation import benchmark
-from reformer.evaluation.config import BenchmarkConfig
-from reformer.report.results import Results
-from reformer.report.studies import STUDIES
+from cli.schema import runs_of_params_yaml
+from reformer.bench import benchmark
+from reformer.bench.config import BenchmarkConfig
+from reformer.runs.config import LoggerConfig
+from reformer.studies import STUDIES
 from reformer.training.callbacks import COLUMNS
-from reformer.training.config import LoggerConfig
 
 pytestmark = pytest.mark.filterwarnings("ignore:Pydantic V1 style:DeprecationWarning")  # by wandb_workspaces
 needs_extra = pytest.mark.skipif(not find_spec("wandb_workspaces"), reason="needs the extra workspace")
@@ -55,7 +53,7 @@ def logged_by_benchmarks(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
         def log(self, _: object) -> None: ...
 
-    monkeypatch.setattr(benchmark, "logged", lambda *_: nullcontext(Run()))
+    monkeypatch.setattr(benchmark, "open_run", lambda *_: nullcontext(Run()))
     measured = {"attention": "lsh-4", "seconds_per_step": 1.0, "peak_bytes": 2.0}
     config = BenchmarkConfig(name="speed_by_length", lengths=[8])
     benchmark._log(config, [{"seq_len": 7, **measured}], LoggerConfig())
@@ -67,7 +65,7 @@ def logged_by_benchmarks(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 @needs_extra
 def test_every_panel_shows_names_that_are_logged_against_their_own_axis(monkeypatch: pytest.MonkeyPatch) -> None:
-    from reformer.report.workspace import workspace
+    from reformer.report.display.workspace import workspace
 
     axes = logged_by_benchmarks(monkeypatch)
     shown = list(panels(json.loads(workspace("someone", "reformer")._to_model().model_dump_json(by_alias=True))))
@@ -101,7 +99,7 @@ def made_up(name: str, job_type: str = "train", profile: str = "cpu") -> dict[st
 def test_each_study_shows_the_runs_that_are_compared_in_it_alone(tmp_path: Path) -> None:
     from wandb_workspaces.reports.v2 import H2, PanelGrid
 
-    from reformer.report.workspace import DRAWN, report
+    from reformer.report.display.workspace import SAMPLES, report
 
     text = ["wikipedia_lsh-2_reversible", "wikipedia_lsh-2_ordinary", "wikipedia_lsh-2_reversible_layers-6"]
     keys = ["wikipedia_full_reversible", "wikipedia_full_reversible_separate-qk"]
@@ -109,11 +107,11 @@ def test_each_study_shows_the_runs_that_are_compared_in_it_alone(tmp_path: Path)
     images += ["photos_full_ordinary", "photos_lsh-1_reversible_lr-0.01"]
     copies = ["duplication_full_reversible", "duplication_lsh-4_reversible"]
     listed = [*text, *keys, *images, *copies]
-    results = Results(write_results(tmp_path, listed), "cpu", dict.fromkeys(listed, (1,)))
+    write_results(tmp_path, listed)
     passing = [*listed, "wikipedia_lsh-4_reversible", "enwik8_lsh-2_reversible", "photos_lsh-1_reversible_layers-2"]
     shown: dict[str, set[str]] = {}
     title = ""
-    for block in report("someone", "reformer", results).blocks:
+    for block in report("someone", "reformer", results(tmp_path, listed)).blocks:
         if isinstance(block, H2):
             title, shown[block.text] = block.text, set()
         if isinstance(block, PanelGrid):
@@ -127,7 +125,7 @@ def test_each_study_shows_the_runs_that_are_compared_in_it_alone(tmp_path: Path)
         return {f"{job_type} {name}" for name in names}
 
     by_id = {study.id: shown.pop(f"{study.title} ({study.source})") for study in STUDIES}
-    assert shown == {DRAWN: of("generate", passing)}
+    assert shown == {SAMPLES: of("generate", passing)}
     assert (
         by_id
         == {
@@ -147,7 +145,7 @@ def test_each_study_shows_the_runs_that_are_compared_in_it_alone(tmp_path: Path)
 
 @needs_extra
 def test_both_are_saved_where_one_is_logged_in(script: Script, environment: dict[str, str], tmp_path: Path) -> None:
-    runs = list(seeds_by_run(OmegaConf.load(PROJECT / "params.yaml")))
+    runs = list(runs_of_params_yaml().seeds)
     write_results(tmp_path, runs)
     with stand_in() as server:
         environment |= {"WANDB_BASE_URL": server.url, "WANDB_API_KEY": "0" * 40, "WANDB_MODE": "online"}

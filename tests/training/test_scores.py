@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from reformer.data.batch import Batch
+from reformer.data.batches.batch import Batch
+from reformer.data.batches.feed import training_batches
 from reformer.data.config import DuplicationConfig
-from reformer.data.feed import training_batches
 from reformer.model.reformer_lm import TokenLosses
-from reformer.training.config import OptimizerConfig
+from reformer.runs.config import OptimizerConfig
 from reformer.training.data_module import BatchStream
 from reformer.training.optimizer import build_optimizer, lr_factor
 from reformer.training.scores import TokenSums, mean_loss

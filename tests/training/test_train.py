@@ -10,10 +10,12 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from tiny import tiny_run
 
+from reformer.machine import choose_device
 from reformer.settings import SettingError
 from reformer.training import train
-from reformer.training.checkpoints import checkpoint_folder, readable
-from reformer.training.device import choose_device
+from reformer.training.checkpoints import checkpoint_folder, intact_checkpoint
+
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 FILES = ("train.json", "curve.csv", "weights.safetensors")
 
@@ -70,7 +72,7 @@ def test_a_run_that_was_stopped_at_its_very_end_ends_the_next_time(monkeypatch):
         raise OSError("no space left")
 
     with monkeypatch.context() as patch:
-        patch.setattr(train, "save_file", stop)
+        patch.setattr(train, "save", stop)
         with pytest.raises(OSError, match="no space left"):
             train.train(tiny_run("cut"), "")
     train.train(tiny_run("cut"), "")
@@ -79,25 +81,26 @@ def test_a_run_that_was_stopped_at_its_very_end_ends_the_next_time(monkeypatch):
 
 def test_a_checkpoint_that_was_cut_off_is_put_away(tmp_path, capsys):
     checkpoint = tmp_path / "last.ckpt"
-    assert readable(checkpoint) is None
+    assert intact_checkpoint(checkpoint) is None
     torch.save({"some": torch.ones(1000)}, checkpoint)
-    assert readable(checkpoint) == checkpoint
+    assert intact_checkpoint(checkpoint) == checkpoint
     checkpoint.write_bytes(checkpoint.read_bytes()[:1500])
-    assert readable(checkpoint) is None
+    assert intact_checkpoint(checkpoint) is None
     assert not checkpoint.exists()
     assert "cannot be read" in capsys.readouterr().out
 
 
-def test_other_settings_or_data_never_go_on_from_a_checkpoint(tmp_path):
+def test_other_settings_or_data_never_go_on_from_a_checkpoint():
     run = tiny_run("data")
-    before = checkpoint_folder(run, tmp_path)
+    before = checkpoint_folder(run)
     run.logger.mode, run.evaluation.attention = "offline", ["full"]
-    assert checkpoint_folder(run, tmp_path) == before
+    assert checkpoint_folder(run) == before
     run.optimizer.lr = 0.5
-    changed = checkpoint_folder(run, tmp_path)
+    changed = checkpoint_folder(run)
     assert changed != before
-    (tmp_path / "meta.json").write_text("{}")
-    assert checkpoint_folder(run, tmp_path) != changed
+    run.processed.mkdir(parents=True)
+    (run.processed / "meta.json").write_text("{}")
+    assert checkpoint_folder(run) != changed
 
 
 def test_an_accelerator_that_is_not_there_is_refused_in_a_line():
@@ -134,7 +137,7 @@ def test_two_devices_train_and_score_like_one(tmp_path):
     """In a process of its own: Lightning starts the second by running the same script again."""
     script = tmp_path / "script.py"
     script.write_text(
-        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r})\n"
         "from tiny import tiny_run\nfrom reformer.training import train\n"
         "if __name__ == '__main__':\n"
         "    run = tiny_run(sys.argv[1], devices=int(sys.argv[2]), strategy=sys.argv[3])\n"

@@ -1,1 +1,1 @@
-"""From where the data lives to batches of tokens: download -> prepare -> windows."""
+"""Data sets: their settings, the check against the published files, and three steps: fetch, prepare, batches."""

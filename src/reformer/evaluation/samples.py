@@ -1,4 +1,4 @@
-"""Sequences whose end a network has drawn, as text and as pictures. Free of torch."""
+"""Held-out sequences with a generated end, as text and as images. Free of torch but for the grid."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,12 +6,18 @@ from dataclasses import dataclass
 import numpy as np
 
 BLANK = 128
-"""What stands for pixels that are not there yet: grey."""
+"""Grey value of pixels that are not given."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One held-out sequence: what the network was given, what it drew after that, and what really stands there."""
+    """One held-out sequence.
+
+    Attributes:
+        given: the tokens that the network reads.
+        drawn: the tokens that it generates after them.
+        original: the true tokens after the given ones.
+    """
 
     given: list[int]
     drawn: list[int]
@@ -19,18 +25,27 @@ class Sample:
 
 
 def as_text(tokens: Sequence[int]) -> str:
-    """Bytes as UTF-8; those that are none, and what no page can show, as �."""
+    """Decodes bytes as UTF-8. Invalid bytes and unprintable characters become �."""
     text = bytes(tokens).decode("utf-8", errors="replace")
     return "".join(letter if letter.isprintable() or letter == "\n" else "�" for letter in text)
 
 
 def as_image(tokens: Sequence[int]) -> np.ndarray:
-    """Tokens in raster order, channel fastest, as an image, (side, side, 3) uint8."""
+    """Converts tokens in raster order, channel fastest, into an image, (side, side, 3) uint8."""
     side = round((len(tokens) / 3) ** 0.5)
     return np.array(tokens, np.uint8).reshape(side, side, 3)
 
 
 def as_images(sample: Sample) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What was given, the whole as the network drew it, and the original."""
+    """Returns the given part, the given part with the generated one, and the original, (side, side, 3) uint8 each."""
     blank = [BLANK] * len(sample.drawn)
     return tuple(as_image([*sample.given, *end]) for end in (blank, sample.drawn, sample.original))  # type: ignore[return-value]
+
+
+def image_grid(samples: Sequence[Sample]) -> np.ndarray:
+    """Arranges the images of each sample in a row, (height, width, 3) uint8, with a black border between images."""
+    import torch
+    from torchvision.utils import make_grid
+
+    images = np.stack([image for sample in samples for image in as_images(sample)])
+    return make_grid(torch.from_numpy(images).permute(0, 3, 1, 2), nrow=3).permute(1, 2, 0).numpy()

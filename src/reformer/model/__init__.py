@@ -1,1 +1,1 @@
-"""The network: LSH attention (paper section 2), reversible layers and chunked feed-forward (section 3)."""
+"""The Reformer network: its configuration, and the modules and functions that turn tokens into logits, losses and gradients."""

@@ -1,8 +1,8 @@
-"""What attention and feed-forward have in common: a function of the normalised stream, computed piece by piece.
+"""The base class of attention and feed-forward: a function of the normalised residual stream, computed in parts.
 
-The inner activations of a branch are many times larger than what it reads and writes. So it is computed in parts of the
-sequence and of the heads, and whoever takes its gradient takes that of one part at a time (section 3, "Chunking": a chunked
-forward pass alone saves nothing in training).
+The intermediate activations of a branch are many times larger than its input and output. A branch therefore splits its input
+into chunks of the sequence and its output into summands, and the backward pass handles one of them at a time. A forward pass in
+chunks (section 3, "Chunking") saves no memory in training by itself: autograd would save the activations of all chunks.
 
 Shapes: B batch, L positions, D d_model.
 """
@@ -15,21 +15,21 @@ from torch.utils.checkpoint import checkpoint
 
 
 class Branch(nn.Module):
-    """What a layer adds to a residual stream: a function without randomness but for the hashing, which can be kept."""
+    """A function whose output a layer adds to a residual stream. It is deterministic once the hash buckets are given."""
 
     norm: nn.LayerNorm
 
     def split(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Parts of the sequence that can be computed apart from each other."""
+        """Splits the sequence into chunks that can be computed independently."""
         return (x,)
 
-    def pieces(self, x: Tensor, padding_mask: Tensor | None, buckets: list[Tensor]) -> Iterator[Tensor]:
-        """Computes the summands of the output, each when it is asked for.
+    def summands(self, x: Tensor, padding_mask: Tensor | None, buckets: list[Tensor]) -> Iterator[Tensor]:
+        """Computes tensors that sum to the output, one at a time.
 
         Args:
-            x: one of the parts that `split` gives, (B, L, D).
+            x: a chunk from `split`, (B, L, D).
             padding_mask: (B, L), true at real tokens.
-            buckets: what an earlier call for the same x hashed to; an empty list is filled.
+            buckets: the buckets of an earlier call with the same x. An empty list is filled with new ones.
 
         Yields:
             (B, L, D).
@@ -37,28 +37,30 @@ class Branch(nn.Module):
         raise NotImplementedError
 
     def forward(self, x: Tensor, padding_mask: Tensor | None = None, buckets: list[Tensor] | None = None) -> Tensor:
-        """The whole output, (B, L, D). Where x is split, the backward pass computes each part a second time."""
-        kept = [] if buckets is None else buckets
+        """Computes the output, (B, L, D). The backward pass recomputes each chunk if there are several."""
+        saved_buckets = [] if buckets is None else buckets
 
-        def whole(part: Tensor) -> Tensor:
-            return _sum(self.pieces(part, padding_mask, kept))
+        def output_of(chunk: Tensor) -> Tensor:
+            return _sum(self.summands(chunk, padding_mask, saved_buckets))
 
         x = x.to(self.norm.weight.dtype)
-
-        parts = self.split(x)
-        if len(parts) == 1:
-            return whole(x)
+        chunks = self.split(x)
+        if len(chunks) == 1:
+            return output_of(x)
         if not torch.is_grad_enabled():
-            return torch.cat([whole(part) for part in parts], dim=1)
-        outs = [checkpoint(whole, part, use_reentrant=False, preserve_rng_state=False) for part in parts]
+            return torch.cat([output_of(chunk) for chunk in chunks], dim=1)
+        outs = [checkpoint(output_of, chunk, use_reentrant=False, preserve_rng_state=False) for chunk in chunks]
         return torch.cat(outs, dim=1)
 
 
-def _sum(pieces: Iterator[Tensor]) -> Tensor:
-    """Sums in float32 at least, as one must who computes the sum again to take it off a stream."""
-    total = next(pieces)
-    for piece in pieces:
+def _sum(summands: Iterator[Tensor]) -> Tensor:
+    """Adds up the summands in float32 or wider.
+
+    The reversible backward pass recomputes the sum in the same precision, to subtract from a stream exactly what was added.
+    """
+    total = next(summands)
+    for summand in summands:
         total = total.to(torch.promote_types(total.dtype, torch.float32))
-        total = total + piece if torch.is_grad_enabled() else total.add_(piece)
-        del piece  # or it would last until the next one is computed
+        total = total + summand if torch.is_grad_enabled() else total.add_(summand)
+        del summand  # frees it before the next one is computed
     return total

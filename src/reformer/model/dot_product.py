@@ -1,9 +1,9 @@
-"""Exact attention, over all positions and over neighbouring chunks: what LSH attention is compared with.
+"""Exact attention, over all positions or over neighbouring chunks, as a baseline for LSH attention.
 
-With shared queries and keys the rules are those of LSH attention: a key is its query scaled to unit length, the logit has no
-further 1/sqrt(d), and a token attends to itself only where it sees nothing else (section 2).
+With shared queries and keys it follows the rules of LSH attention: a key is its query scaled to unit length, logits have no
+factor 1/sqrt(d), and a token attends to itself only if it sees no other token (section 2).
 
-Shapes: B batch, H heads, L positions, D width of a head, C chunk_len, N chunks, W window: the positions a chunk looks at.
+Shapes: B batch, H heads, L positions, D width of a head, C chunk_len, N chunks, W positions in the window of a chunk.
 """
 
 import torch
@@ -16,14 +16,14 @@ from reformer.model.unit_length import to_unit_length
 def full_attention(
     q: Tensor, k: Tensor | None, v: Tensor, *, causal: bool = True, padding_mask: Tensor | None = None
 ) -> Tensor:
-    """Attention to all positions (equation 1).
+    """Computes attention to all positions (equation 1).
 
     Args:
         q: queries, (B, H, L, D).
-        k: keys, (B, H, L, D); None shares the queries.
+        k: keys, (B, H, L, D). None shares the queries.
         v: values, (B, H, L, D).
-        causal: no position sees a later one.
-        padding_mask: (B, L), true at real tokens. Outputs elsewhere are finite and without meaning.
+        causal: positions see no later positions.
+        padding_mask: (B, L), true at real tokens. The outputs at pads are finite and meaningless.
 
     Returns:
         (B, H, L, D).
@@ -31,69 +31,57 @@ def full_attention(
     shared = k is None
     keys, scale = (to_unit_length(q), 1.0) if k is None else (k, None)
     if padding_mask is not None or (shared and not causal):
-        places = torch.arange(q.shape[2], device=q.device)
+        positions = torch.arange(q.shape[2], device=q.device)
         real = None if padding_mask is None else padding_mask[:, None, None, :]
-        mask = _visible(places, places, causal, shared, real)
+        mask = _visible(positions, positions, causal, shared, real)
         return scaled_dot_product_attention(q, keys, v, attn_mask=mask, scale=scale)
     if not shared:
         return scaled_dot_product_attention(q, keys, v, is_causal=causal)
-    # Only earlier positions, without one's own: queries from the second on, keys up to the last but one.
-    later = scaled_dot_product_attention(q[:, :, 1:], keys[:, :, :-1], v[:, :, :-1], is_causal=True, scale=scale)
-    return torch.cat([v[:, :, :1], later], dim=2)
+    # A query sees earlier positions but not its own: shift the keys by one, and let the first token attend to itself.
+    rest = scaled_dot_product_attention(q[:, :, 1:], keys[:, :, :-1], v[:, :, :-1], is_causal=True, scale=scale)
+    return torch.cat([v[:, :, :1], rest], dim=2)
 
 
 def local_attention(
-    q: Tensor,
-    k: Tensor | None,
-    v: Tensor,
-    *,
-    chunk_len: int,
-    causal: bool = True,
-    padding_mask: Tensor | None = None,
+    q: Tensor, k: Tensor | None, v: Tensor, *, chunk_len: int, causal: bool = True, padding_mask: Tensor | None = None
 ) -> Tensor:
-    """Attention of each chunk of positions to itself, the chunk before and, where not causal, the chunk after.
+    """Computes attention of each chunk to itself, the previous chunk and, if not causal, the next chunk.
 
-    Args:
-        q: queries, (B, H, L, D), any L.
-        k: keys, (B, H, L, D); None shares the queries.
-        v: values, (B, H, L, D).
-        chunk_len: positions a chunk.
-        causal: no position sees a later one.
-        padding_mask: (B, L), true at real tokens. Outputs elsewhere are finite and without meaning.
-
-    Returns:
-        (B, H, L, D).
+    L need not be a multiple of chunk_len. The other arguments and the result are those of `full_attention`.
     """
     length = q.shape[2]
-    short = -length % chunk_len
+    n_missing = -length % chunk_len
     n_after = 0 if causal else 1
 
     def windows(x: Tensor) -> Tensor:
-        """(..., L, D) -> (..., N, W, D), zeros beyond both ends."""
-        around = pad(x, (0, 0, chunk_len, short + n_after * chunk_len))
-        return around.unfold(-2, (2 + n_after) * chunk_len, chunk_len).mT
+        """Maps (..., L, D) to (..., N, W, D), with zeros beyond both ends."""
+        padded = pad(x, (0, 0, chunk_len, n_missing + n_after * chunk_len))
+        return padded.unfold(-2, (2 + n_after) * chunk_len, chunk_len).mT
 
-    places = torch.arange(length + short, device=q.device).view(-1, chunk_len)
-    around = places[:, :1] + torch.arange(-chunk_len, (1 + n_after) * chunk_len, device=q.device)
-    real = ((around >= 0) & (around < length))[:, None, :]
+    positions = torch.arange(length + n_missing, device=q.device).view(-1, chunk_len)
+    key_positions = positions[:, :1] + torch.arange(-chunk_len, (1 + n_after) * chunk_len, device=q.device)
+    real = ((key_positions >= 0) & (key_positions < length))[:, None, :]
     if padding_mask is not None:
         real = real & (windows(padding_mask[..., None].to(q.dtype)).mT > 0)[:, None]  # (B, 1, N, 1, W)
     keys, scale = (to_unit_length(q), 1.0) if k is None else (k, None)
     out = scaled_dot_product_attention(
-        pad(q, (0, 0, 0, short)).unflatten(2, (-1, chunk_len)),
+        pad(q, (0, 0, 0, n_missing)).unflatten(2, (-1, chunk_len)),
         windows(keys),
         windows(v),
-        attn_mask=_visible(places, around, causal, k is None, real),
+        attn_mask=_visible(positions, key_positions, causal, k is None, real),
         scale=scale,
     )
     return out.flatten(2, 3)[:, :, :length]
 
 
-def _visible(places: Tensor, around: Tensor, causal: bool, shared: bool, real: Tensor | None) -> Tensor:
-    """Which places (..., L) see which of those around (..., W), (..., L, W); one that sees none sees itself."""
-    rows, keys = places[..., :, None], around[..., None, :]
-    itself = keys == rows
-    visible = keys <= rows if causal else torch.ones_like(itself)
+def _visible(positions: Tensor, key_positions: Tensor, causal: bool, shared: bool, real: Tensor | None) -> Tensor:
+    """Returns a mask, (..., L, W), of the keys at positions (..., W) that queries at positions (..., L) see.
+
+    A query that sees no other key sees its own.
+    """
+    queries, keys = positions[..., :, None], key_positions[..., None, :]
+    itself = keys == queries
+    visible = keys <= queries if causal else torch.ones_like(itself)
     if shared:
         visible = visible & ~itself
     if real is not None:

@@ -1,4 +1,4 @@
-"""The feed-forward branch: two matrices with a ReLU between them, at each position alone.
+"""The feed-forward branch: two linear layers with a ReLU between them, applied to each position.
 
 Shapes: B batch, L positions, D d_model.
 """
@@ -25,5 +25,5 @@ class FeedForward(Branch):
     def split(self, x: Tensor) -> tuple[Tensor, ...]:
         return x.split(self.chunk_size or x.shape[1], dim=1)
 
-    def pieces(self, x: Tensor, padding_mask: Tensor | None, buckets: list[Tensor]) -> Iterator[Tensor]:
+    def summands(self, x: Tensor, padding_mask: Tensor | None, buckets: list[Tensor]) -> Iterator[Tensor]:
         yield self.to_out(relu(self.to_hidden(self.norm(x))))

@@ -1,4 +1,4 @@
-"""Logits and loss, in chunks of positions: the logits of a long sequence would be larger than all else (section 3).
+"""Logits and losses in chunks of positions (section 3): the logits of a long sequence are the largest tensor of a step.
 
 Shapes: B batch, L positions, D d_model, V vocab_size.
 """
@@ -15,16 +15,16 @@ from reformer.settings import require
 
 
 class TokenLosses(NamedTuple):
-    """What the model makes of each target."""
+    """The model's loss at each target, and whether it predicts the target."""
 
     nll: Tensor
-    """Negative log-likelihood in nats, (B, L), in float32 at least."""
+    """Negative log-likelihood in nats, (B, L), in float32 or wider."""
     correct: Tensor
-    """Whether the target is the likeliest token, (B, L) bool."""
+    """True where the target is the most likely token, (B, L)."""
 
 
 class Head(nn.Module):
-    """LayerNorm over both streams, then one matrix to the vocabulary."""
+    """LayerNorm over both streams side by side, and a linear layer to the vocabulary."""
 
     def __init__(self, config: ReformerConfig) -> None:
         super().__init__()
@@ -33,18 +33,14 @@ class Head(nn.Module):
         self.to_logits = nn.Linear(2 * config.d_model, config.vocab_size)
 
     def forward(self, y1: Tensor, y2: Tensor) -> Tensor:
-        """Logits of the streams y1 and y2 (B, L, D), (B, L, V)."""
+        """Returns the logits, (B, L, V), of the streams y1 and y2, (B, L, D) each."""
         streams = torch.cat([y1, y2], dim=-1).to(self.norm.weight.dtype)
         return self.to_logits(self.norm(streams))
 
     def losses(self, y1: Tensor, y2: Tensor, targets: Tensor) -> TokenLosses:
-        """Losses of the targets (B, L) without holding the logits of more than `loss_chunk_size` positions."""
-        require(
-            targets.shape == y1.shape[:2],
-            "the shape of targets",
-            f"(B, L) = {tuple(y1.shape[:2])}",
-            tuple(targets.shape),
-        )
+        """Computes the losses of the targets, (B, L), with the logits of at most `loss_chunk_size` positions in memory."""
+        given, expected = tuple(targets.shape), tuple(y1.shape[:2])
+        require(given == expected, "the shape of targets", f"(B, L) = {expected}", given)
         size = self.chunk_size or targets.shape[1]
         chunks = list(zip(y1.split(size, 1), y2.split(size, 1), targets.split(size, 1), strict=True))
         if len(chunks) == 1:
@@ -52,7 +48,7 @@ class Head(nn.Module):
         losses = [
             checkpoint(self._chunk_losses, *chunk, use_reentrant=False, preserve_rng_state=False) for chunk in chunks
         ]
-        return TokenLosses(*(torch.cat(parts, dim=1) for parts in zip(*losses, strict=True)))
+        return TokenLosses(*(torch.cat(field, dim=1) for field in zip(*losses, strict=True)))
 
     def _chunk_losses(self, y1: Tensor, y2: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         logits = self(y1, y2)

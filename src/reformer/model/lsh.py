@@ -1,13 +1,13 @@
-"""LSH attention (paper section 2 and Figure 2): hash, sort, cut into chunks, attend near by, merge the rounds.
+"""LSH attention (paper section 2 and Figure 2): hash queries, sort them by bucket, attend within windows, merge the rounds.
 
-Queries and keys are shared; a key is its query scaled to unit length, and the logit is their product with no further
-1/sqrt(d). All rounds together are one softmax over the pairs (query, key) that any of them makes visible. A backward pass
-that knows the output and the logarithm of the softmax's denominator can therefore take the rounds one after the other, and
-nothing of a round is kept for it but its buckets, from which its order follows.
+Queries and keys are shared. A key is its query scaled to unit length, and logits have no factor 1/sqrt(d). A token attends to
+itself only if it sees no other token, the limit of the paper's penalty on itself.
 
-A token attends to itself only where it sees nothing else: the limit of the paper's penalty on itself.
+All rounds together are one softmax over the pairs (query, key) that are visible in any of them. From the output and the
+logarithm of the softmax's denominator (logsumexp), the backward pass computes the gradient round by round. It needs nothing
+else from a round but the buckets, from which it recomputes the sorted order.
 
-Two implementations compute the same: `lsh_fused` on CPU, with kernels that are not public; `lsh_portable` everywhere.
+Two implementations compute the same function: `lsh_fused` on CPU, with private kernels of PyTorch; `lsh_portable` elsewhere.
 
 Shapes: B batch, H heads, R n_hashes, L positions, D width of a head.
 """
@@ -43,47 +43,43 @@ def lsh_attention(
     duplicate_correction: bool = True,
     window: str = "sorted",
 ) -> Tensor:
-    """Attention of each position to those that share a bucket with it, near it in the order of buckets (equations 3 to 6).
+    """Computes attention of each position to nearby positions of its bucket in the sorted order (equations 3 to 6).
 
     Args:
-        qk: shared queries and keys, (B, H, L, D), any L; also a transposed (B, L, H, D), which is not copied.
+        qk: shared queries and keys, (B, H, L, D), any L. A transposed (B, L, H, D) is not copied.
         v: values, (B, H, L, D).
-        n_hashes: rounds; not used where buckets or rotations are given.
-        chunk_len: positions that the window is made of.
-        causal: no position sees a later one.
-        n_buckets: even number of buckets a round; 0 takes `count_buckets(L, chunk_len)`. Not used with buckets or rotations.
-        buckets: hashing as `hash_vectors` returns it, (B, H, R, L), all >= 0; nothing is hashed then.
-        rotations: what to hash with, as `draw_rotations` returns it; nothing is drawn then.
-        generator: what rotations are drawn from; None takes the global generator.
-        padding_mask: (B, L), true at real tokens. Outputs elsewhere are finite and without meaning.
-        same_bucket_mask: only keys of the query's own bucket are visible, not all of the window, which must be "chunk" then.
-        duplicate_correction: a key that is visible in several rounds counts once (equations 15 and 16), not once for each.
-        window: "sorted", the chunk_len positions of the query's bucket before it and, where not causal, after it: with
-            n_buckets given, no later token changes what an earlier one sees. Or "chunk", as in the paper: of sorted places
-            in chunks, the query's own, the one before and, where not causal, the one after.
+        n_hashes: number of rounds, ignored if buckets or rotations are given.
+        chunk_len: positions per chunk of a window.
+        causal: positions see no later positions.
+        n_buckets: even number of buckets per round, ignored if buckets or rotations are given. 0 calls `count_buckets`.
+        buckets: result of `hash_vectors`, (B, H, R, L), all >= 0. None hashes qk.
+        rotations: result of `draw_rotations`. None draws rotations.
+        generator: generator of the rotations. None is the global one.
+        padding_mask: (B, L), true at real tokens. The outputs at pads are finite and meaningless.
+        same_bucket_mask: a query sees only keys of its bucket. False shows it the whole window, which must be "chunk" then.
+        duplicate_correction: a key that is visible in several rounds counts once (equations 15 and 16), not once per round.
+        window: "sorted" is the chunk_len positions of the query's bucket before it and, if not causal, after it. With n_buckets
+            given, later tokens then cannot change which keys a query sees. "chunk" is the paper's: the sorted order is cut into
+            chunks, and a query sees its own chunk, the previous one and, if not causal, the next one.
 
     Returns:
-        (B, H, L, D) in the type of qk.
+        (B, H, L, D) in the dtype of qk.
     """
     length = qk.shape[2]
     require(qk.shape == v.shape, "the shape of v", f"that of qk, {tuple(qk.shape)}", tuple(v.shape))
     require(qk.dtype == v.dtype, "the type of v", f"that of qk, {qk.dtype}", v.dtype)
     require(qk.numel() > 0, "the shape of qk", "without a 0", tuple(qk.shape))
     if padding_mask is not None:
-        require(
-            padding_mask.dtype == torch.bool and padding_mask.shape == (qk.shape[0], length),
-            "padding_mask",
-            f"bool, (B, L) = {(qk.shape[0], length)}",
-            f"{padding_mask.dtype}, {tuple(padding_mask.shape)}",
-        )
+        given, expected = (padding_mask.dtype, *padding_mask.shape), (torch.bool, qk.shape[0], length)
+        require(given == expected, "padding_mask", f"bool, (B, L) = {expected[1:]}", given)
     rules = Rules(chunk_len, causal, same_bucket_mask, duplicate_correction, window)
     if buckets is None:
         if rotations is None:
             rotations = draw_rotations(qk, n_buckets or count_buckets(length, chunk_len), n_hashes, generator)
         buckets = hash_vectors(qk, rotations)
     n_rounds = buckets.shape[2] if buckets.dim() == 4 else 1
-    expected = (*qk.shape[:2], max(n_rounds, 1), length)
-    require(buckets.shape == expected, "the shape of buckets", f"(B, H, R, L) = {expected}", tuple(buckets.shape))
+    shape = (*qk.shape[:2], max(n_rounds, 1), length)
+    require(buckets.shape == shape, "the shape of buckets", f"(B, H, R, L) = {shape}", tuple(buckets.shape))
     require(not buckets.dtype.is_floating_point, "the type of buckets", "integer", buckets.dtype)
     return _LSHAttention.apply(qk, v, buckets, padding_mask, rules)
 
@@ -93,7 +89,7 @@ def _implementation(qk: Tensor) -> ModuleType:
 
 
 class _LSHAttention(torch.autograd.Function):
-    """All rounds as one softmax; keeps its inputs, its output and one number a position."""
+    """LSH attention for given buckets. It saves its inputs, its output and one logsumexp per position."""
 
     @staticmethod
     def forward(ctx: Any, qk: Tensor, v: Tensor, buckets: Tensor, padding_mask: Tensor | None, rules: Rules) -> Tensor:

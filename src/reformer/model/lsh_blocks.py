@@ -1,9 +1,10 @@
-"""A round's sorted positions in blocks of queries: the window of places each block looks at, and the mask over it.
+"""A hash round on CPU: its sorted positions in blocks of queries, the window of keys of each block, and the attention mask.
 
-Masks are made by arithmetic on floating-point numbers, which PyTorch does several times as fast on CPU as comparisons.
+A slot is an index in the sorted order, a position an index in the sequence, a row an index into all sequences end to end.
+Masks are computed in floating point, which is several times as fast on CPU as comparisons.
 
-Shapes: G sequences, L positions, Q queries of a block, P sorted places with room for windows, W places of a window, T blocks of
-a tile.
+Shapes: G sequences, L positions, Q queries of a block, P slots of all sequences with padding for windows, W slots of a window,
+T blocks of a tile.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,25 +17,26 @@ from torch.nn.functional import pad
 
 from reformer.model.lsh_rules import Rules
 
-# Queries of a block where chunk_len is a multiple of it: few, so that a window holds little that is masked, yet enough for
-# matrix products at full speed.
+# Queries of a block if chunk_len is a multiple of it: few, so that little of a window is masked, but enough for matrix products
+# at full speed.
 BLOCK_LEN = 32
-# Pairs of a tile for each thread: what stays in the cache of its core.
+# Pairs in a tile per thread. Their logits fit into the cache of a core.
 TILE_PAIRS = 1 << 16
-# What is taken off a logit for each step that its pair is from being visible. A power of two: products with it are exact.
+# Amount subtracted from a logit for each unit by which its pair of positions violates a rule of visibility. Its products are
+# exact, because it is a power of two.
 PENALTY = 2.0**64
-# Up to here float32 holds every whole number.
-EXACT_IN_FLOAT32 = 1 << 24
+# Float32 represents all integers up to this one.
+MAX_FLOAT32_INTEGER = 1 << 24
 
 
 @dataclass(frozen=True)
 class Tile:
-    """Blocks with windows of one size.
+    """Blocks with windows of the same size, computed in one call.
 
     Attributes:
-        first_windows: the number of each one's window among all windows of that size, (T,).
-        queries: the places of their queries among the round's `query_rows`.
-        before: places of the window before the block.
+        first_windows: index of each block's window among all windows of that size, (T,).
+        queries: range of the tile's queries in the `query_rows` of the round.
+        before: slots of a window before the block.
         window_len: W.
     """
 
@@ -45,12 +47,12 @@ class Tile:
 
 
 class SortedRound:
-    """One round of G sequences, cut into blocks.
+    """One hash round of G sequences, cut into blocks.
 
     Attributes:
         block_len: Q.
-        query_rows: row (position of a sequence) of the queries of all tiles, in turn, int64. Blocks are filled up with
-            places without a position: there, the number of rows.
+        query_rows: row of each query in all tiles, in the order of the tiles, int64. The last block of a sequence can have
+            fillers, slots without a position: their row is the number of rows.
     """
 
     def __init__(
@@ -58,44 +60,44 @@ class SortedRound:
     ) -> None:
         """
         Args:
-            keys: in sorted order, (G, L), >= 0 and rising; only positions with equal ones may meet.
+            keys: sort keys in sorted order, (G, L), >= 0. Only positions with equal keys can see each other.
             order: positions in sorted order, (G, L), int64.
-            earlier: codes of earlier rounds, (G, L) each: pairs that those show are hidden.
-            dtype: type of the masks.
+            earlier: codes of the earlier rounds, (G, L) each. Pairs that are visible in those are masked.
+            dtype: dtype of the masks.
         """
         n_sequences, length = keys.shape
         self._rules, self._dtype = rules, dtype
         self.block_len = block_len = BLOCK_LEN if rules.chunk_len % BLOCK_LEN == 0 else rules.chunk_len
         n_blocks = -(-length // block_len)
         before, after = window_extents(keys, rules, block_len)
-        room_before, room_after = int(before.max()), int(after.max())
-        room = (room_before, n_blocks * block_len - length + room_after)
+        max_before, max_after = int(before.max()), int(after.max())
+        padding = (max_before, n_blocks * block_len - length + max_after)
 
-        rows = pad(order + length * torch.arange(n_sequences)[:, None], room)
-        width = rows.shape[1]
+        rows = pad(order + length * torch.arange(n_sequences)[:, None], padding)
+        padded_len = rows.shape[1]
         self._rows = rows.flatten()
-        compared = [keys, *([order] if rules.lag else []), *(codes.gather(-1, order) for codes in earlier)]
-        exact = dtype == torch.float64 or max(int(x.max()) for x in compared) < EXACT_IN_FLOAT32
+        criteria = [keys, *([order] if rules.query_shift else []), *(codes.gather(-1, order) for codes in earlier)]
+        exact = dtype == torch.float64 or max(int(x.max()) for x in criteria) < MAX_FLOAT32_INTEGER
         numbers = dtype if exact else torch.float64
-        # A place without a position has a key of its own.
-        own_keys = (-1 - torch.arange(width, dtype=numbers)).repeat(n_sequences, 1)
-        own_keys[:, room_before : room_before + length] = keys
-        self._compared = torch.stack([own_keys.flatten(), *(pad(x.to(numbers), room).flatten() for x in compared[1:])])
+        # Each filler has a negative key of its own.
+        padded_keys = (-1 - torch.arange(padded_len, dtype=numbers)).repeat(n_sequences, 1)
+        padded_keys[:, max_before : max_before + length] = keys
+        padded_criteria = [pad(x.to(numbers), padding).flatten() for x in criteria[1:]]
+        self._criteria = torch.stack([padded_keys.flatten(), *padded_criteria])
 
-        # Blocks with windows of one size side by side.
-        self._extents, in_order = ((before << 32) + after).flatten().sort(stable=True)
-        first_blocks = (torch.arange(n_sequences)[:, None] * width + room_before) // block_len
-        self._blocks = (first_blocks + torch.arange(n_blocks)).flatten()[in_order]
+        # Blocks whose windows have the same size become neighbours.
+        self._extents, by_extent = ((before << 32) + after).flatten().sort(stable=True)
+        first_blocks = (torch.arange(n_sequences)[:, None] * padded_len + max_before) // block_len
+        self._blocks = (first_blocks + torch.arange(n_blocks)).flatten()[by_extent]
         query_rows = self._rows.view(-1, block_len)[self._blocks]
-        nowhere = self._compared[0].view(-1, block_len)[self._blocks] < 0
-        self.query_rows = query_rows.masked_fill_(nowhere, keys.numel()).flatten()
+        is_filler = self._criteria[0].view(-1, block_len)[self._blocks] < 0
+        self.query_rows = query_rows.masked_fill_(is_filler, keys.numel()).flatten()
 
     def tiles(self) -> Iterator[Tile]:
-        """All blocks, in tiles."""
+        """Yields tiles that contain all blocks."""
         first, block_len = 0, self.block_len
-        for extent, count in zip(
-            *(x.tolist() for x in self._extents.unique_consecutive(return_counts=True)), strict=True
-        ):
+        extents, counts = (x.tolist() for x in self._extents.unique_consecutive(return_counts=True))
+        for extent, count in zip(extents, counts, strict=True):
             before, after = extent >> 32, extent & 0xFFFFFFFF
             window_len = before + block_len + after
             step = max(1, TILE_PAIRS * torch.get_num_threads() // (block_len * window_len))
@@ -106,44 +108,46 @@ class SortedRound:
             first += count
 
     def window_rows(self, tile: Tile) -> Tensor:
-        """The rows that the tile's blocks look at, (T, W), int64. A place without a position gives some row."""
+        """Returns the rows in the windows of the tile's blocks, (T, W), int64. Fillers have arbitrary valid rows."""
         return self._windows(self._rows, tile)
 
     def mask(self, tile: Tile) -> Tensor:
-        """What to add to the logits of the tile, (T, 1, Q, W): 0 for visible pairs, -PENALTY or less for others."""
-        rules, dtype = self._rules, self._dtype
-        windows = iter(self._windows(self._compared, tile))
-        away = self._steps(next(windows), tile)
-        of_places = mask_of_places(rules, self.block_len, tile.before, tile.window_len, dtype)
-        mask = torch.addcmul(of_places, away, away, value=-PENALTY)
-        if rules.lag:
-            later = self._steps(next(windows), tile).sub_(1).clamp_max_(0)
-            mask.add_(later, alpha=PENALTY)
-        # Counting a pair in the first round that shows it, and no other, is what subtracting log N does (equation 16).
+        """Returns the mask to add to the tile's logits, (T, 1, Q, W): 0 for visible pairs, -PENALTY or less for others."""
+        rules = self._rules
+        windows = iter(self._windows(self._criteria, tile))
+        key_difference = self._differences(next(windows), tile)
+        by_slot = slot_mask(rules, self.block_len, tile.before, tile.window_len, self._dtype)
+        mask = torch.addcmul(by_slot, key_difference, key_difference, value=-PENALTY)
+        if rules.query_shift:
+            lateness = (
+                self._differences(next(windows), tile).sub_(1).clamp_max_(0)
+            )  # negative unless the key is earlier
+            mask.add_(lateness, alpha=PENALTY)
+        # A pair counts in the first round that shows it, which has the effect of subtracting log N (equation 16).
         nearest: Tensor | None = None
         for codes in windows:
-            steps = self._steps(codes, tile, rules.lag).abs_()
-            nearest = steps if nearest is None else torch.minimum(nearest, steps, out=nearest)
+            distance = self._differences(codes, tile, rules.query_shift).abs_()
+            nearest = distance if nearest is None else torch.minimum(nearest, distance, out=nearest)
         if nearest is not None:
-            mask.add_(nearest.sub_(rules.reach + 1).clamp_max_(0), alpha=PENALTY)
+            mask.add_(nearest.sub_(rules.max_distance + 1).clamp_max_(0), alpha=PENALTY)
         return mask[:, None]
 
     def _windows(self, x: Tensor, tile: Tile) -> Tensor:
-        """(..., P) -> (..., T, W)."""
+        """Selects the windows of the tile: (..., P) to (..., T, W)."""
         return x.unfold(-1, tile.window_len, self.block_len).index_select(-2, tile.first_windows)
 
-    def _steps(self, windows: Tensor, tile: Tile, lag: int = 0) -> Tensor:
-        """From (T, W), how much larger each query's number is than each key's, (T, Q, W)."""
+    def _differences(self, windows: Tensor, tile: Tile, query_shift: int = 0) -> Tensor:
+        """Subtracts each key's number, and the shift, from each query's: (T, W) to (T, Q, W)."""
         queries = windows[:, tile.before : tile.before + self.block_len]
-        if lag:
-            queries = queries - lag
+        if query_shift:
+            queries = queries - query_shift
         return (queries[:, :, None] - windows[:, None]).to(self._dtype)
 
 
 def window_extents(keys: Tensor, rules: Rules, block_len: int) -> tuple[Tensor, Tensor]:
-    """Places that the window of each block takes in before and after it, (G, blocks of a sequence): whole blocks.
+    """Computes the slots of each block's window before and after the block, (G, blocks of a sequence), as whole blocks.
 
-    Where only equal buckets may meet, no further than the buckets of the block's own queries reach.
+    With the same-bucket mask, a window ends with the buckets of the block's queries.
     """
     length = keys.shape[1]
     first = torch.arange(0, length, block_len).expand(len(keys), -1)
@@ -156,11 +160,11 @@ def window_extents(keys: Tensor, rules: Rules, block_len: int) -> tuple[Tensor, 
     if not rules.same_bucket_mask:
         return before, after
 
-    def whole_blocks(places: Tensor) -> Tensor:
-        return (places + block_len - 1) // block_len * block_len
+    def whole_blocks(slots: Tensor) -> Tensor:
+        return (slots + block_len - 1) // block_len * block_len
 
     start = torch.searchsorted(keys, keys.gather(-1, first))
-    # One block before is always taken in: fewer kinds of windows make fuller tiles.
+    # A window has at least one block before its own: fewer sizes of windows fill tiles better.
     before = torch.minimum(before, whole_blocks((first - start).clamp_min(1)))
     if rules.causal:
         return before, torch.zeros_like(first)
@@ -170,13 +174,13 @@ def window_extents(keys: Tensor, rules: Rules, block_len: int) -> tuple[Tensor, 
 
 
 @lru_cache(maxsize=256)
-def mask_of_places(rules: Rules, block_len: int, before: int, window_len: int, dtype: torch.dtype) -> Tensor:
-    """The part of the mask that is the same for all blocks, (Q, W)."""
+def slot_mask(rules: Rules, block_len: int, before: int, window_len: int, dtype: torch.dtype) -> Tensor:
+    """Returns the part of the mask that depends on slots alone and is the same for all blocks, (Q, W)."""
     query = torch.arange(block_len)[:, None]
     key = torch.arange(window_len) - before
-    # Where only equal buckets meet, places are in the order of positions.
-    by_place = rules.causal and rules.same_bucket_mask
-    visible = key < query if by_place else key != query
+    # Within a bucket, slots are in the order of positions.
+    slots_decide_causality = rules.causal and rules.same_bucket_mask
+    visible = key < query if slots_decide_causality else key != query
     if rules.window == "sorted":
         visible &= (key - query).abs() <= rules.chunk_len
     return torch.zeros(visible.shape, dtype=dtype).masked_fill_(~visible, -PENALTY)

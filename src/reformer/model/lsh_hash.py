@@ -1,7 +1,7 @@
-"""Locality-sensitive hashing of shared query-keys (paper section 2, "Locality sensitive hashing").
+"""Locality-sensitive hashing of shared queries and keys (paper section 2, "Locality sensitive hashing").
 
-Random rotations send vectors that point in nearby directions to the same bucket with high probability. Hashing decides only
-who is compared with whom: it carries no gradient and is done in float32 at least.
+Random rotations send vectors of similar direction to the same bucket with high probability. The buckets select the pairs of
+query and key that are compared. They carry no gradient, and are computed in float32 or wider.
 
 Shapes: B batch, H heads, R n_hashes, L positions, D width of a head.
 """
@@ -13,29 +13,29 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reformer.model.lsh_threads import Scratch, share_out
+from reformer.model.lsh_threads import Scratch, run_in_threads
 from reformer.settings import require
 
-# Up to this many buckets one rotation is cheaper than two, whose factors must both be even.
-UNFACTORED_BUCKETS = 16
-# Numbers in a product with the rotations computed at a time: what stays in cache, or a bound on the memory.
+# Largest number of buckets for which one rotation is cheaper than two, whose factors must both be even.
+MAX_UNFACTORED_BUCKETS = 16
+# Elements of a product with the rotations that are computed at a time: they fit into cache on CPU, and bound memory elsewhere.
 CPU_TILE = 1 << 17
 LARGE_TILE = 1 << 27
 
 
 def count_buckets(length: int, chunk_len: int) -> int:
-    """Buckets a round such that a chunk holds two of average size (paper section 2: m = 2l / n_buckets). Even."""
+    """Returns the even number of buckets for which a chunk holds two of average size (paper section 2: m = 2l / n_buckets)."""
     return max(2, 2 * (length // chunk_len))
 
 
 def factor_buckets(n_buckets: int) -> tuple[int, ...]:
-    """Two even factors whose product is n_buckets or, where no nearly equal ones are found, a little more; one if it is small.
+    """Returns two even factors of n_buckets or, if none of similar size exist, of a slightly larger number.
 
-    One rotation to n_buckets directions costs L * n_buckets, which is L^2 where their number grows with the length; two of
-    about sqrt(n_buckets) directions cost L^1.5.
+    A small number stays a single factor. One rotation to n_buckets directions costs L * n_buckets, which is L^2 if the number
+    of buckets grows with the length. Two rotations to about sqrt(n_buckets) directions cost L^1.5.
     """
     require(n_buckets >= 2 and n_buckets % 2 == 0, "n_buckets", "an even number >= 2", n_buckets)
-    if n_buckets <= UNFACTORED_BUCKETS:
+    if n_buckets <= MAX_UNFACTORED_BUCKETS:
         return (n_buckets,)
     root = 2 * (isqrt(n_buckets) // 2)
     for first in range(root, root // 2, -2):
@@ -47,11 +47,11 @@ def factor_buckets(n_buckets: int) -> tuple[int, ...]:
 def draw_rotations(
     qk: Tensor, n_buckets: int, n_hashes: int, generator: torch.Generator | None = None
 ) -> tuple[Tensor, ...]:
-    """Gaussian directions, fresh for every example, head and round: one (B, H, R, D, f / 2) for each factor f of n_buckets.
+    """Draws Gaussian matrices for each example, head and round: one (B, H, R, D, f / 2) for each factor f of n_buckets.
 
     Args:
-        qk: (B, H, L, D); only shape and device count.
-        generator: a generator on the device of qk; None takes the global one.
+        qk: (B, H, L, D), of which only shape, dtype and device are used.
+        generator: a generator on the device of qk. None is the global one.
     """
     require(n_hashes >= 1, "n_hashes", ">= 1", n_hashes)
     n_examples, n_heads, _, width = qk.shape
@@ -66,22 +66,21 @@ def draw_rotations(
 
 @torch.no_grad()
 def hash_vectors(qk: Tensor, rotations: Sequence[Tensor]) -> Tensor:
-    """Angular hash: the nearest of the directions of xR and -xR, for each factor of the number of buckets.
+    """Computes the angular hash argmax([xR; -xR]) for each factor of the number of buckets.
 
     Args:
-        qk: (B, H, L, D), any length of vectors.
-        rotations: as `draw_rotations` returns them.
+        qk: (B, H, L, D), vectors of any length.
+        rotations: result of `draw_rotations`.
 
     Returns:
-        Bucket ids, (B, H, R, L), in the smaller of int16 and int32 that holds them; they reach the product of
-        `factor_buckets(n_buckets)`.
+        Bucket ids, (B, H, R, L), less than the product of `factor_buckets(n_buckets)`, in int16 if it holds them, else int32.
     """
     n_examples, n_heads, length, _ = qk.shape
     n_rounds = rotations[0].shape[2]
     largest = prod(2 * rotation.shape[-1] for rotation in rotations) - 1
     dtype = torch.int16 if largest <= torch.iinfo(torch.int16).max else torch.int32
     buckets = torch.empty(n_examples, n_heads, n_rounds, length, dtype=dtype, device=qk.device)
-    # All rounds in one product, (B, H, D, R * f / 2); few positions at a time, so that what comes of it stays in cache.
+    # One product for all rounds, (B, H, D, R * f / 2), with few positions at a time, so that its result stays in cache.
     joined = [rotation.transpose(2, 3).flatten(3) for rotation in rotations]
     factors = [2 * rotation.shape[-1] for rotation in rotations]
     on_cpu = qk.device.type == "cpu"
@@ -94,23 +93,24 @@ def hash_vectors(qk: Tensor, rotations: Sequence[Tensor]) -> Tensor:
 
     parts = list(zip(qk.detach().split(step, dim=2), buckets.split(step, dim=3), strict=True))
     with torch.autocast(qk.device.type, enabled=False):
-        share_out(hash_positions, parts, len(parts) if on_cpu else 1, joined[0].dtype)
+        run_in_threads(hash_positions, parts, len(parts) if on_cpu else 1, joined[0].dtype)
     return buckets
 
 
 def _nearest_direction(rotated: Tensor) -> Tensor:
-    """argmax over [xR ; -xR], given xR, (..., f / 2), which is overwritten.
+    """Computes argmax([xR; -xR]) from xR, (..., f / 2), which is overwritten.
 
-    Integer arithmetic on the numbers' bits, whose order is that of the sizes, takes a third of the time of `argmax` on CPU.
+    On CPU, integer arithmetic on the bits of the numbers, which sort as their absolute values do, takes a third of the time of
+    `argmax`.
     """
     half = rotated.shape[-1]
     bits = rotated.view(torch.int32 if rotated.dtype == torch.float32 else torch.int64)
     limits = torch.iinfo(bits.dtype)
-    size = bits & limits.max
-    others = size.sub_(size.amax(dim=-1, keepdim=True)).clamp_min_(-1)  # 0 at the largest, -1 elsewhere
-    direction = bits.__irshift__(limits.bits - 1).bitwise_and_(half)  # half where negative, else 0
+    magnitude = bits & limits.max
+    is_smaller = magnitude.sub_(magnitude.amax(dim=-1, keepdim=True)).clamp_min_(-1)  # 0 at the largest, -1 elsewhere
+    direction = bits.__irshift__(limits.bits - 1).bitwise_and_(half)  # half if negative, else 0
     direction += torch.arange(half, dtype=bits.dtype, device=bits.device)
-    return direction.add_(others, alpha=2 * half).amax(dim=-1)
+    return direction.add_(is_smaller, alpha=2 * half).amax(dim=-1)
 
 
 def _mixed_radix(digits: list[Tensor], factors: list[int]) -> Tensor:
@@ -121,7 +121,7 @@ def _mixed_radix(digits: list[Tensor], factors: list[int]) -> Tensor:
 
 
 def sort_keys(buckets: Tensor, padding_mask: Tensor | None) -> Tensor:
-    """What to sort by: the buckets, and for pads a bucket of their own after all others.
+    """Returns the keys to sort by: the buckets, and one more bucket after all others for pads.
 
     Args:
         buckets: integer, >= 0.
@@ -134,7 +134,7 @@ def sort_keys(buckets: Tensor, padding_mask: Tensor | None) -> Tensor:
 
 
 def sort_by_bucket(keys: Tensor) -> Tensor:
-    """Positions of each round in the order of (bucket, position).
+    """Sorts the positions of each round by (bucket, position).
 
     Args:
         keys: (..., L), integer, >= 0.
@@ -146,6 +146,6 @@ def sort_by_bucket(keys: Tensor) -> Tensor:
         least, greatest = map(int, keys.aminmax())
         require(least >= 0, "buckets", ">= 0", least)
         if greatest <= np.iinfo(np.uint16).max:
-            # NumPy sorts 16-bit numbers by radix, ten times as fast as torch.
+            # NumPy's radix sort of 16-bit numbers is ten times as fast as torch.sort.
             return torch.from_numpy(np.argsort(keys.numpy().astype(np.uint16), axis=-1, kind="stable"))
     return torch.sort(keys, dim=-1, stable=True).indices

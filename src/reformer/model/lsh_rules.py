@@ -1,9 +1,9 @@
-"""Who may attend to whom in LSH attention (paper section 2, equations 3, 10 and 16).
+"""The pairs of query and key that LSH attention makes visible (paper section 2, equations 3, 10 and 16).
 
-In each round positions are sorted by (bucket, position). A query sees keys that lie near it in that order: in its own chunk or
-a neighbour (the paper's rule), or at most chunk_len places away among those of its own bucket. The second rule keeps a causal
-model causal to the letter: which keys a query sees follows from earlier tokens alone, while the borders of chunks move with
-every later token.
+In each round, positions are sorted by (bucket, position); a slot is an index in the sorted order. A query sees the keys in a
+window of slots. The paper's window consists of the query's own chunk of slots and its neighbours. The "sorted" window consists
+of slots of the query's bucket, at most chunk_len away. Only the latter makes a causal model strictly causal: earlier tokens
+alone determine the keys that a query sees, whereas later tokens can move the borders of chunks.
 
 Shapes: L positions.
 """
@@ -19,9 +19,9 @@ from reformer.settings import require, require_choice
 
 @dataclass(frozen=True)
 class Rules:
-    """Which pairs of a query and a key are visible in a round.
+    """The rules of visibility within a round.
 
-    Beside these rules, no position sees itself, a position of another sequence or, unless it is one, a pad.
+    In addition, no position sees itself or a position of another sequence, and no real token sees a pad.
     """
 
     chunk_len: int
@@ -33,48 +33,48 @@ class Rules:
     def __post_init__(self) -> None:
         require(self.chunk_len >= 1, "chunk_len", ">= 1", self.chunk_len)
         require_choice("window", self.window, WINDOWS)
-        require(
-            self.same_bucket_mask or self.window == "chunk",
-            "window",
-            '"chunk" without the same-bucket mask ("sorted" counts places inside a bucket)',
-            self.window,
-        )
+        allowed = '"chunk" without the same-bucket mask ("sorted" counts slots inside a bucket)'
+        require(self.same_bucket_mask or self.window == "chunk", "window", allowed, self.window)
 
     @property
     def n_chunks_after(self) -> int:
-        """Chunks after its own that a chunk looks at."""
+        """Number of chunks after its own that a query sees."""
         return 0 if self.causal else 1
 
     @property
-    def reach(self) -> int:
-        """How far the codes of two positions that see each other may differ."""
+    def max_distance(self) -> int:
+        """Largest distance between the codes of a query and a key that it sees."""
         return self.chunk_len if self.window == "sorted" else 1
 
     @property
-    def lag(self) -> int:
-        """What a query's code is less by, so that it reaches the chunk before its own and not the one after."""
+    def query_shift(self) -> int:
+        """Amount by which a query's code is lowered before it is compared with codes of keys.
+
+        Only chunk numbers are shifted, after doubling. A causal query sees its own chunk c and chunk c - 1. Their codes, 2c and
+        2c - 2, are at distance 1 from the shifted code 2c - 1, and the code of chunk c + 1 is at distance 3.
+        """
         return 1 if self.causal and not self.same_bucket_mask else 0
 
     def codes(self, keys: Tensor, order: Tensor, padding_mask: Tensor | None) -> Tensor:
-        """A number for each position by which to tell what a round shows.
+        """Computes a code for each position that determines which pairs are visible in a round.
 
-        A query may see a key of its sequence, an earlier one where causal, exactly if code_query - code_key - lag lies between
-        -reach and reach. Pads are far from all others.
+        A query sees a key of its sequence, which must be earlier if causal, exactly if
+        abs(code of query - query_shift - code of key) <= max_distance. Codes of pads are out of reach of all others.
 
         Args:
-            keys: what was sorted by, (..., L), integer.
+            keys: sort keys, (..., L), integer.
             order: positions in sorted order, (..., L), int64.
             padding_mask: true at real tokens, broadcasting against keys.
 
         Returns:
             (..., L), int64, in the order of positions.
         """
-        places = torch.arange(keys.shape[-1], device=keys.device).expand_as(order)
-        places = torch.empty_like(order).scatter_(-1, order, places)
-        codes = places if self.window == "sorted" else places // self.chunk_len
+        slots = torch.arange(keys.shape[-1], device=keys.device).expand_as(order)
+        slots = torch.empty_like(order).scatter_(-1, order, slots)
+        codes = slots if self.window == "sorted" else slots // self.chunk_len
         if self.same_bucket_mask:
-            # Sorted after one another, two buckets are at least one place and no chunk apart: add what puts them out of reach.
-            codes += keys.to(torch.int64) * (self.reach if self.window == "sorted" else 2)
-        if self.lag:
+            # Neighbouring buckets can be 1 slot or 0 chunks apart. The added term moves them out of reach of each other.
+            codes += keys.to(torch.int64) * (self.max_distance if self.window == "sorted" else 2)
+        if self.query_shift:
             codes *= 2
-        return codes if padding_mask is None else codes.masked_fill_(~padding_mask, -2 * self.reach - 2)
+        return codes if padding_mask is None else codes.masked_fill_(~padding_mask, -2 * self.max_distance - 2)

@@ -1,8 +1,8 @@
 """Python threads for work that consists of many small operations.
 
-An operation that PyTorch itself divides among threads ends when the last of them does: short ones then cost more to divide
-than to compute, and wait for as long as another program keeps one core busy. Parts that do not need each other are better
-given to threads as wholes, each with its data in the cache of its own core.
+PyTorch's own threads divide each operation and wait for the last of them. Small operations then cost more to divide than to
+compute, and another program on one core delays all of them. These threads each compute independent parts of the work, with the
+data in the cache of their own core.
 """
 
 import os
@@ -19,87 +19,86 @@ from torch import Tensor
 
 Part = TypeVar("Part")
 
-# Scratch memory that a thread holds on to when it has done its work.
-MOST_KEPT_BYTES = 48 << 20
+# Largest scratch memory that an idle thread keeps.
+MAX_IDLE_BYTES = 48 << 20
 
 
 class Scratch:
-    """Memory used again and again under a name: to touch fresh memory takes longer than what is computed in it."""
+    """Named buffers that are used again and again: the first access to fresh memory takes longer than the computation in it."""
 
     def __init__(self, dtype: torch.dtype) -> None:
         self._dtype = dtype
-        self._memory: dict[str, Tensor] = {}
+        self._buffers: dict[str, Tensor] = {}
 
     def empty(self, name: str, *shape: int) -> Tensor:
-        """A tensor of that shape with any content, valid until the name is used again."""
+        """Returns an uninitialised tensor of the shape, which is valid until the name is used again."""
         size = prod(shape)
-        memory = self._memory.get(name)
-        if memory is None or memory.numel() < size:
-            with torch.inference_mode(False):  # it may be used again in another mode
-                memory = self._memory[name] = torch.empty(size, dtype=self._dtype)
-        return memory[:size].view(shape)
+        buffer = self._buffers.get(name)
+        if buffer is None or buffer.numel() < size:
+            with torch.inference_mode(False):  # a later call can run outside of inference mode
+                buffer = self._buffers[name] = torch.empty(size, dtype=self._dtype)
+        return buffer[:size].view(shape)
 
-    def take(self, name: str, x: Tensor, rows: Tensor) -> Tensor:
-        """x[rows]."""
+    def select(self, name: str, x: Tensor, rows: Tensor) -> Tensor:
+        """Returns x[rows]."""
         return torch.index_select(x, 0, rows, out=self.empty(name, len(rows), *x.shape[1:]))
 
     def cat(self, name: str, x: Tensor, y: Tensor) -> Tensor:
-        """x and y side by side."""
+        """Concatenates x and y along the last dimension."""
         return torch.cat([x, y], dim=-1, out=self.empty(name, *x.shape[:-1], x.shape[-1] + y.shape[-1]))
 
     @property
     def n_bytes(self) -> int:
-        return sum(memory.nbytes for memory in self._memory.values())
+        return sum(buffer.nbytes for buffer in self._buffers.values())
 
 
-def share_out(
-    work: Callable[[Part, Scratch], None], parts: Sequence[Part], most_threads: int, dtype: torch.dtype
+def run_in_threads(
+    work: Callable[[Part, Scratch], None], parts: Sequence[Part], max_threads: int, dtype: torch.dtype
 ) -> None:
-    """Does the work on each part, without gradients, on up to most_threads threads, which divide PyTorch's own among them.
+    """Runs the work on each part, without gradients, in up to max_threads threads, which share PyTorch's own threads.
 
     Args:
-        work: called with a part, and with scratch memory of the dtype that its thread uses for one part after another.
+        work: function of a part and of scratch memory of the dtype, which its thread reuses for one part after another.
     """
     n_threads = torch.get_num_threads()
-    n_workers = min(len(parts), n_threads, most_threads)
-    inferring = torch.is_inference_mode_enabled()
+    n_workers = min(len(parts), n_threads, max_threads)
+    inference_mode = torch.is_inference_mode_enabled()
 
-    def work_on(own_parts: Sequence[Part], scratch: Scratch) -> None:
-        for part in own_parts:
-            work(part, scratch)
-
-    def work_in_thread(own_parts: Sequence[Part]) -> None:
+    def work_on(own_parts: Sequence[Part]) -> None:
         torch.set_num_threads(n_threads // n_workers)
-        # Threads inherit neither of the modes.
-        with torch.inference_mode(inferring), torch.no_grad(), _kept_scratch(dtype) as scratch:
-            work_on(own_parts, scratch)
+        # Both modes belong to a thread: new threads do not inherit them.
+        with torch.inference_mode(inference_mode), torch.no_grad(), _thread_scratch(dtype) as scratch:
+            for part in own_parts:
+                work(part, scratch)
 
     if n_workers <= 1:
+        scratch = Scratch(dtype)
         with torch.no_grad():
-            work_on(parts, Scratch(dtype))
+            for part in parts:
+                work(part, scratch)
         return
     try:
-        list(_threads(n_threads).map(work_in_thread, [parts[first::n_workers] for first in range(n_workers)]))
+        list(_threads(n_threads).map(work_on, [parts[first::n_workers] for first in range(n_workers)]))
     finally:
-        torch.set_num_threads(n_threads)  # a thread's own number is also what threads started later begin with
+        torch.set_num_threads(n_threads)  # threads that start later inherit the number that was set last
 
 
 @lru_cache(maxsize=1)
 def _threads(most: int) -> ThreadPoolExecutor:
-    # Kept, as memory that a new thread touches is new to it.
+    # The pool is kept: memory that another thread has used is fresh to a new thread.
     return ThreadPoolExecutor(most, thread_name_prefix="lsh")
 
 
-if hasattr(os, "register_at_fork"):  # where processes can fork
+if hasattr(os, "register_at_fork"):  # missing on systems without fork
     os.register_at_fork(after_in_child=_threads.cache_clear)
-_kept = local()
+_idle = local()
 
 
 @contextmanager
-def _kept_scratch(dtype: torch.dtype) -> Iterator[Scratch]:
-    """This thread's scratch memory, which stays for the next time unless there is much of it."""
-    kept: dict[str, Scratch] = vars(_kept)
-    scratch = kept.pop(str(dtype), None) or Scratch(dtype)
+def _thread_scratch(dtype: torch.dtype) -> Iterator[Scratch]:
+    """Yields this thread's scratch memory, and keeps it for the next call unless it is too large."""
+    idle: dict[str, Scratch] = vars(_idle)
+    scratch = idle.pop(str(dtype), None) or Scratch(dtype)
     yield scratch
-    if scratch.n_bytes <= MOST_KEPT_BYTES:
-        kept[str(dtype)] = scratch
+    if scratch.n_bytes <= MAX_IDLE_BYTES:
+        idle[str(dtype)] = scratch

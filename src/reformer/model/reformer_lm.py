@@ -1,4 +1,4 @@
-"""The whole model: embedding and positions -> residual layers -> LayerNorm over both streams -> logits or losses.
+"""The language model: embedding and positions, residual layers, LayerNorm over both streams, logits or losses.
 
 Shapes: B batch, L positions, D d_model, V vocab_size.
 """
@@ -18,14 +18,14 @@ __all__ = ["ReformerLM", "TokenLosses"]
 
 
 class ReformerLM(nn.Module):
-    """A Reformer language model or, by its configuration, the Transformer that it is compared with.
+    """A Reformer language model or, with the configuration of the baseline, a Transformer.
 
-    | parameters | at the start |
+    | parameters | initial values |
     |---|---|
-    | token embedding, positions | normal, standard deviation `embedding_std`; or sinusoids, where positions are |
-    | matrices | uniform after Glorot |
+    | token embedding, positions | normal with standard deviation `embedding_std`; sinusoidal positions as in the Transformer |
+    | matrices | Glorot uniform |
     | biases | 0 |
-    | LayerNorm | 1 and 0 |
+    | LayerNorm | weight 1, bias 0 |
     """
 
     def __init__(self, config: ReformerConfig) -> None:
@@ -47,21 +47,21 @@ class ReformerLM(nn.Module):
     def forward(
         self, inputs: Tensor, targets: Tensor | None = None, padding_mask: Tensor | None = None
     ) -> Tensor | TokenLosses:
-        """Predicts each target from the inputs up to its position (from all of them where the model is not causal).
+        """Predicts each target from the inputs up to its position or, if the model is not causal, from all inputs.
 
         Args:
             inputs: tokens, (B, L), any L up to `max_seq_len`.
-            targets: tokens to predict, (B, L): what should follow each input. None asks for the logits instead.
-            padding_mask: (B, L), true at real tokens; None where all are. What comes out elsewhere is without meaning.
+            targets: the token after each input, (B, L). None returns logits.
+            padding_mask: (B, L), true at real tokens. The results at pads are meaningless.
 
         Returns:
-            The losses of the targets, without all logits in memory at once, or the logits, (B, L, V).
+            The losses of the targets, computed in chunks, or the logits, (B, L, V).
 
         Raises:
-            SettingError: the sequence is longer than the positions reach.
-            RuntimeError: the model is run by DataParallel.
+            SettingError: the sequence is longer than max_seq_len.
+            RuntimeError: the model runs under DataParallel.
         """
-        if getattr(self, "_is_replica", False):
+        if getattr(self, "_is_replica", False):  # private mark of DataParallel, seen in PyTorch 2.14.1
             raise RuntimeError("ReformerLM cannot be run by DataParallel: use DistributedDataParallel")
         limit = self.config.max_seq_len
         require(inputs.shape[1] <= limit, "the length of inputs", f"<= max_seq_len = {limit}", inputs.shape[1])

@@ -1,10 +1,12 @@
-"""The stack of residual layers: reversible (paper section 3), its twin that stores activations, and the ordinary network.
+"""The stack of residual layers: reversible (paper section 3), with stored activations, or with one ordinary stream.
 
     y1 = x1 + Attention(x2)        y2 = x2 + FeedForward(y1)            (equation 9)
     x2 = y2 - FeedForward(y1)      x1 = y1 - Attention(x2)              (equation 10)
 
-The reversible backward pass keeps the last layer's output alone. Walking down, it computes each branch a second time, with the
-buckets that the first computation hashed to and the same dropout, and leaves the global random state as it was.
+Each branch reads one stream, `source`, and is added to the other, `target`; then the two swap roles. The reversible forward
+pass saves only the last state of both streams. From the last branch to the first, the backward pass recomputes a branch with
+the saved buckets and dropout mask, subtracts it from its stream and computes its gradients. It leaves the global random state
+unchanged.
 
 Shapes: B batch, L positions, D d_model.
 """
@@ -35,7 +37,7 @@ class Layer(nn.Module):
 
 
 class ResidualStack(nn.Module):
-    """All layers, on one residual stream or on the reversible pair. The parameters are the same in each case."""
+    """All layers, on one residual stream or on a pair of streams. The parameters are the same in both cases."""
 
     def __init__(self, config: ReformerConfig) -> None:
         super().__init__()
@@ -43,7 +45,7 @@ class ResidualStack(nn.Module):
         self.layers = nn.ModuleList(Layer(config, kind) for kind in config.layer_kinds)
 
     def branches(self) -> list[Branch]:
-        """Attention and feed-forward of each layer in turn."""
+        """Returns attention and feed-forward of each layer, in their order."""
         return [branch for layer in self.layers for branch in layer.children()]  # type: ignore[misc]
 
     def forward(self, x: Tensor, padding_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -54,147 +56,150 @@ class ResidualStack(nn.Module):
             padding_mask: (B, L), true at real tokens.
 
         Returns:
-            Both streams, (B, L, D) each, in float32 at least; the same one twice where there is only one.
+            Both streams, (B, L, D) each, in float32 or wider. A single stream is returned twice.
         """
-        # Low precision is for inside the branches: what is added and taken away again must not lose digits.
+        # Branches may use low precision. The streams must not: subtracting a branch would not undo adding it.
         x = x.to(torch.promote_types(x.dtype, torch.float32))
         dropout = self.dropout if self.training else 0.0
         if self.n_streams == 1:
             for branch in self.branches():
-                x = x + _dropped(branch(x, padding_mask), dropout)
+                x = x + _apply_dropout(branch(x, padding_mask), dropout)
             return x, x
         if self.reversible and torch.is_grad_enabled():
             parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
-            grads = _Gradients()
-            streams = _Reversible.apply(grads, self.branches(), dropout, padding_mask, x, *parameters)
-            return grads.taken_from(streams)
-        changed, read = x, x
+            stream_grads = _StreamGradients()
+            streams = _Reversible.apply(stream_grads, self.branches(), dropout, padding_mask, x, *parameters)
+            return stream_grads.intercepted(streams)
+        target, source = x, x
         for branch in self.branches():
-            changed, read = read, changed + _dropped(branch(read, padding_mask), dropout)
-        return changed, read
+            target, source = source, target + _apply_dropout(branch(source, padding_mask), dropout)
+        return target, source
 
 
 class _Reversible(torch.autograd.Function):
-    """The pair of streams; keeps their last state, the buckets and, with dropout, the random states."""
+    """The pair of streams. It saves their last state, the buckets and, with dropout, the random states."""
 
     @staticmethod
     def forward(
         ctx: Any,
-        grads: "_Gradients",
+        stream_grads: "_StreamGradients",
         branches: Sequence[Branch],
         dropout: float,
         padding_mask: Tensor | None,
         x: Tensor,
         *parameters: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        ctx.grads, ctx.branches, ctx.dropout, ctx.parameters = grads, branches, dropout, parameters
-        ctx.weights = _weights(branches)
-        ctx.autocast = _same_autocast(x.device.type)
-        ctx.n_pieces, ctx.random_states = [], []
-        kept: list[Tensor] = []
-        # Copies in name only: an input must not be an output, nor both outputs the same.
-        changed, read = x.view_as(x), x.view_as(x)
+        ctx.stream_grads, ctx.branches, ctx.dropout, ctx.parameters = stream_grads, branches, dropout, parameters
+        ctx.weight_versions = _weight_versions(branches)
+        ctx.autocast = _current_autocast(x.device.type)
+        ctx.n_buckets, ctx.random_states = [], []
+        all_buckets: list[Tensor] = []
+        # Views, because a Function must not return its input, nor the same tensor twice.
+        target, source = x.view_as(x), x.view_as(x)
         for branch in branches:
             buckets: list[Tensor] = []
             with ctx.autocast():
-                out = branch(read, padding_mask, buckets)
-            ctx.n_pieces.append(len(buckets))
-            kept += buckets
+                out = branch(source, padding_mask, buckets)
+            ctx.n_buckets.append(len(buckets))
+            all_buckets += buckets
             ctx.random_states.append(_RandomState(x) if dropout else None)
-            changed, read = read, changed + _dropped(out, dropout)
-            del out  # or it would last until the next branch is computed
-        ctx.save_for_backward(changed, read, padding_mask, *kept)
-        return changed, read
+            target, source = source, target + _apply_dropout(out, dropout)
+            del out  # frees it before the next branch is computed
+        ctx.save_for_backward(target, source, padding_mask, *all_buckets)
+        return target, source
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *nothing: Tensor) -> tuple[Tensor | None, ...]:
-        if _weights(ctx.branches) != ctx.weights:
+    def backward(ctx: Any, *empty_grads: Tensor) -> tuple[Tensor | None, ...]:
+        if _weight_versions(ctx.branches) != ctx.weight_versions:
             raise RuntimeError(
                 "the weights of the reversible stack have changed since its forward pass, which it must compute again: "
                 "take the backward pass before the optimiser's step, or set reversible=False"
             )
-        changed, read, padding_mask, *kept = ctx.saved_tensors
-        ctx.maybe_clear_saved_tensors()  # unless the graph is kept: else the last state would last until the first is reached
-        grad_changed, grad_read = ctx.grads.pop(nothing)
-        totals = {parameter: torch.zeros_like(parameter) for parameter in ctx.parameters}
-        for branch, n_pieces, random_state in zip(
-            reversed(ctx.branches), reversed(ctx.n_pieces), reversed(ctx.random_states), strict=True
+        target, source, padding_mask, *all_buckets = ctx.saved_tensors
+        # Private, seen in PyTorch 2.14.1. It frees the last state early, unless the graph is retained.
+        ctx.maybe_clear_saved_tensors()
+        grad_target, grad_source = ctx.stream_grads.pop(empty_grads)
+        parameter_grads = {parameter: torch.zeros_like(parameter) for parameter in ctx.parameters}
+        for branch, n_buckets, random_state in zip(
+            reversed(ctx.branches), reversed(ctx.n_buckets), reversed(ctx.random_states), strict=True
         ):
-            first = len(kept) - n_pieces
-            kept, buckets = kept[:first], kept[first:]
-            # The branch read what is now in `changed`, and its output was added to what is now in `read`.
-            noise = None if random_state is None else random_state.replay(partial(_noise, read, ctx.dropout))
-            grad_out = grad_read if noise is None else grad_read * noise
+            first = len(all_buckets) - n_buckets
+            all_buckets, buckets = all_buckets[:first], all_buckets[first:]
+            # The roles have been swapped since: the branch read `target` and was added to `source`.
+            mask = None if random_state is None else random_state.replay(partial(_dropout_mask, source, ctx.dropout))
+            grad_out = grad_source if mask is None else grad_source * mask
             with ctx.autocast():
-                out = _replay(branch, changed, grad_out, grad_changed, padding_mask, buckets, totals)
-            if noise is not None:
-                out = out.mul_(noise)
-            changed, read = read - out, changed
+                out = _backpropagate(branch, target, grad_out, grad_target, padding_mask, buckets, parameter_grads)
+            if mask is not None:
+                out = out.mul_(mask)
+            target, source = source - out, target
             del out
-            grad_changed, grad_read = grad_read, grad_changed
-        return None, None, None, None, grad_changed.add_(grad_read), *totals.values()
+            grad_target, grad_source = grad_source, grad_target
+        return None, None, None, None, grad_target.add_(grad_source), *parameter_grads.values()
 
 
-def _replay(
+def _backpropagate(
     branch: Branch,
     x: Tensor,
     grad_out: Tensor,
     grad_x: Tensor,
     padding_mask: Tensor | None,
     buckets: list[Tensor],
-    totals: dict[Tensor, Tensor],
+    parameter_grads: dict[Tensor, Tensor],
 ) -> Tensor:
-    """Computes a branch again and, piece by piece, its gradient.
+    """Recomputes a branch and backpropagates through it, one summand of its output at a time.
 
     Args:
         branch: the branch.
-        x: what it read, (B, L, D).
+        x: its input, (B, L, D).
         grad_out: gradient of its output.
-        grad_x: the gradient of x is added to it.
-        padding_mask: as in the first computation.
-        buckets: those of the first computation.
-        totals: gradients of parameters, added to.
+        grad_x: gradient of x so far, to which that of the branch is added in place.
+        padding_mask: padding mask of the forward pass.
+        buckets: buckets of the forward pass.
+        parameter_grads: gradients of parameters so far, to which those of the branch are added in place.
 
     Returns:
-        Its output, (B, L, D).
+        The output of the branch, (B, L, D).
     """
     out = torch.zeros_like(x)
-    parameters = [parameter for parameter in branch.parameters() if parameter in totals]
-    for part, *sums in zip(*(branch.split(whole) for whole in (x, out, grad_out, grad_x)), strict=True):
-        part_out, part_grad_out, part_grad_x = sums
-        leaf = part.to(branch.norm.weight.dtype).detach().requires_grad_()
+    parameters = [parameter for parameter in branch.parameters() if parameter in parameter_grads]
+    for chunk, *views in zip(*(branch.split(tensor) for tensor in (x, out, grad_out, grad_x)), strict=True):
+        chunk_out, chunk_grad_out, chunk_grad_x = views
+        leaf = chunk.to(branch.norm.weight.dtype).detach().requires_grad_()
         with torch.enable_grad():
-            for piece in branch.pieces(leaf, padding_mask, buckets):
-                part_out += piece.detach()
-                if not piece.requires_grad:
+            for summand in branch.summands(leaf, padding_mask, buckets):
+                chunk_out += summand.detach()
+                if not summand.requires_grad:
                     continue
-                grad_piece = part_grad_out.to(piece.dtype)
-                edge = get_gradient_edge(piece)
-                del piece  # its numbers are not needed any more
-                # The pieces share the normalised input: its graph must outlive each of them.
-                found = torch.autograd.grad(edge, [leaf, *parameters], grad_piece, retain_graph=True)
-                part_grad_x += found[0]
-                for parameter, grad in zip(parameters, found[1:], strict=True):
-                    totals[parameter] += grad
-                # Else they and their graph would last until the next piece is computed.
-                del edge, grad_piece, found
+                grad_summand = chunk_grad_out.to(summand.dtype)
+                edge = get_gradient_edge(summand)
+                del summand  # its values are no longer needed
+                # The summands share the graph of the normalised input, which must outlive each of them. A kind of attention
+                # need not use all projections: their gradients are zeros.
+                leaves = [leaf, *parameters]
+                grads = torch.autograd.grad(edge, leaves, grad_summand, retain_graph=True, materialize_grads=True)
+                chunk_grad_x += grads[0]
+                for parameter, grad in zip(parameters, grads[1:], strict=True):
+                    parameter_grads[parameter] += grad
+                # Frees the gradients and the graph before the next summand is computed.
+                del edge, grad_summand, grads
     return out
 
 
-class _Gradients:
-    """Hands both streams' gradients to the backward pass as its own, which it may change and free.
+class _StreamGradients:
+    """Passes the gradients of both streams to the backward pass as tensors that it owns, and so may modify and free.
 
-    What autograd hands over by itself lasts until the backward pass is over, and must not be changed.
+    Autograd keeps the gradients that it passes itself until the backward pass is over, and forbids modifying them.
     """
 
     def __init__(self) -> None:
         self._grads: dict[int, Tensor] = {}
 
-    def taken_from(self, streams: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """The streams as others may use them; what gradient they get is kept here, and zeros without memory are passed on."""
+    def intercepted(self, streams: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Returns the streams with hooks that store their gradients here, and pass on zeros without memory."""
 
-        def take(number: int, grad: Tensor | None) -> Tensor | None:
+        def intercept(number: int, grad: Tensor | None) -> Tensor | None:
             if grad is None:
                 return None
             if torch.is_grad_enabled():
@@ -205,23 +210,19 @@ class _Gradients:
         if not streams[0].requires_grad:
             return streams
         for number, stream in enumerate(streams):
-            stream.register_hook(partial(take, number))
-        changed, read = streams
-        return changed.view_as(changed), read.view_as(read)
+            stream.register_hook(partial(intercept, number))
+        y1, y2 = streams
+        return y1.view_as(y1), y2.view_as(y2)
 
     def pop(self, like: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """What was kept, or zeros where a stream is not used."""
-        changed, read = (
-            self._grads.pop(number)
-            if number in self._grads
-            else torch.zeros_like(x, memory_format=torch.contiguous_format)
-            for number, x in enumerate(like)
-        )
-        return changed, read
+        """Returns the stored gradients, and zeros for a stream that is not used."""
+        zeros = partial(torch.zeros_like, memory_format=torch.contiguous_format)
+        grad_y1, grad_y2 = (self._grads.pop(n) if n in self._grads else zeros(x) for n, x in enumerate(like))
+        return grad_y1, grad_y2
 
 
 class _RandomState:
-    """The state of the random generators at the moment of its making."""
+    """The states of the random generators at its construction. (`get_device_states` as in PyTorch 2.14.1, undocumented.)"""
 
     def __init__(self, x: Tensor) -> None:
         self.cpu = torch.get_rng_state()
@@ -229,35 +230,35 @@ class _RandomState:
         self.device_type = x.device.type
 
     def replay(self, draw: Callable[[], Tensor]) -> Tensor:
-        """Draws what was drawn then, and leaves the generators as they are."""
+        """Calls a function with the stored states, and restores the present ones."""
         with torch.random.fork_rng(self.devices, device_type="cuda" if not self.devices else self.device_type):
             torch.set_rng_state(self.cpu)
             set_device_states(self.devices, self.states, device_type=self.device_type)
             return draw()
 
 
-def _weights(branches: Sequence[Branch]) -> list[tuple[int, int]]:
-    """What tells whether the weights are still the same tensors, with the same numbers in them."""
+def _weight_versions(branches: Sequence[Branch]) -> list[tuple[int, int]]:
+    """Returns a value that changes with any weight. (`Tensor._version` is private, seen in PyTorch 2.14.1.)"""
     return [(id(weight), weight._version) for branch in branches for weight in branch.parameters()]
 
 
-def _dropped(out: Tensor, dropout: float) -> Tensor:
-    return out * _noise(out, dropout) if dropout else out
+def _apply_dropout(out: Tensor, dropout: float) -> Tensor:
+    return out * _dropout_mask(out, dropout) if dropout else out
 
 
-def _noise(like: Tensor, dropout: float) -> Tensor:
-    """What dropout multiplies by: 0, or 1 / (1 - dropout)."""
-    kept = torch.empty(like.shape, dtype=torch.float32, device=like.device).bernoulli_(1 - dropout)
-    return kept.div_(1 - dropout)
+def _dropout_mask(like: Tensor, dropout: float) -> Tensor:
+    """Draws the factors of dropout: 0, or 1 / (1 - dropout)."""
+    mask = torch.empty(like.shape, dtype=torch.float32, device=like.device).bernoulli_(1 - dropout)
+    return mask.div_(1 - dropout)
 
 
-def _same_autocast(device_type: str) -> Callable[[], AbstractContextManager[None]]:
-    """Brings back, in a backward pass, the automatic casting that is on now."""
+def _current_autocast(device_type: str) -> Callable[[], AbstractContextManager[None]]:
+    """Returns a factory of contexts in which autocast is as it is now."""
     return partial(
         torch.autocast,
         device_type,
         dtype=torch.get_autocast_dtype(device_type),
         enabled=torch.is_autocast_enabled(device_type),
-        # A weight that was cast without a graph must not be found again by one who needs its gradient.
+        # The cache would return a weight that was cast without a graph where its gradient is needed.
         cache_enabled=False,
     )

@@ -1,1 +1,1 @@
-"""The report: each claim of the paper against what was measured."""
+"""The report: judges the paper's claims by what the pipeline measured, and shows the measurements."""

@@ -1,5 +1,1 @@
-"""Lightning around the network: loss, optimiser, batches, logging."""
-
-import os
-
-os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # read when wandb is imported
+"""Training: turns the settings of a run and its prepared data into weights and validation scores."""

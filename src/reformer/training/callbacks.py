@@ -1,23 +1,25 @@
-"""What happens beside the training: a curve on disk, a progress bar with a rate and an end."""
+"""Lightning callbacks that record the learning curve, and show and log the progress of a training."""
 
 import csv
 import time
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from reformer.training.environment import peak_bytes
+from reformer.files import write_text
+from reformer.machine import peak_bytes
+from reformer.progress import ProgressBar
+from reformer.tracking.metrics import PEAK_MEMORY, SCORES, TOKENS_PER_SECOND, score
 from reformer.training.lit_module import LitLanguageModel
 
-COLUMNS = ("step", "tokens", "split", "loss", "bits_per_dim", "accuracy")
+COLUMNS = ("step", "tokens", "split", *SCORES)
 
 
-class Curve(Callback):
-    """Keeps the scores of each look at the held-out split, also in checkpoints, and writes them as curve.csv."""
+class LearningCurve(Callback):
+    """Collects the scores of every validation, stores them in checkpoints too, and writes curve.csv."""
 
     def __init__(self, tokens_per_step: int) -> None:
         self.tokens_per_step = tokens_per_step
@@ -25,7 +27,7 @@ class Curve(Callback):
 
     @property
     def last_step(self) -> int:
-        """Step of the last look, 0 where there was none."""
+        """Step of the last validation, 0 before the first."""
         return self.rows[-1]["step"] if self.rows else 0
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -41,37 +43,27 @@ class Curve(Callback):
         self.rows = state_dict["rows"]
 
     def write(self, path: Path) -> None:
-        """Writes the curve, the same bytes for the same scores."""
-        with path.open("w", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(self.rows)
+        """Writes the curve. Equal scores give equal bytes."""
+        text = StringIO()
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_text(path, text.getvalue())
 
 
-class ShowProgress(Callback):
-    """A bar on a terminal; elsewhere a line a look at the held-out split. Logs scores, speed and memory."""
+class ProgressMonitor(Callback):
+    """Shows a progress bar on a terminal, or else prints a line a validation. Logs scores, speed and memory."""
 
     def __init__(self, name: str, tokens_per_step: int) -> None:
         self.name, self.tokens_per_step = name, tokens_per_step
-        console = Console(stderr=True)
-        self.on_terminal = console.is_terminal
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("steps  {task.fields[rate]}  {task.fields[score]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-        )
-        self.bar = Progress(*columns, console=console, transient=True, disable=not self.on_terminal)
-        self.seconds = 0.0
-        """Time in training steps."""
-        self.steps = 0
-        self._begin = 0.0
+        self.bar: ProgressBar | None = None
+        self.text = ""
+        self.seconds, self.steps = 0.0, 0
+        self._begin, self._first_step = 0.0, 0
 
     @property
     def tokens_per_second(self) -> float:
-        """Rate of training, looks at the held-out split left out."""
+        """Training speed, without the time of validations."""
         return self.steps * self.tokens_per_step / self.seconds if self.seconds else 0.0
 
     def state_dict(self) -> dict[str, Any]:
@@ -82,39 +74,37 @@ class ShowProgress(Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.is_global_zero:
-            self.task = self.bar.add_task(
-                self.name, total=trainer.max_steps, completed=trainer.global_step, rate="", score=""
-            )
+            self.bar = ProgressBar(self.name, trainer.max_steps, trainer.global_step, unit="steps")
             self.bar.start()
 
     def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
-        self._begin, self._first = time.perf_counter(), trainer.global_step
+        self._begin, self._first_step = time.perf_counter(), trainer.global_step
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         self.seconds += time.perf_counter() - self._begin
-        self.steps += trainer.global_step - self._first
-        if trainer.is_global_zero:
-            rate = f"{self.tokens_per_second:,.0f} tokens/s"
-            self.bar.update(self.task, completed=trainer.global_step, rate=rate)
+        self.steps += trainer.global_step - self._first_step
+        if self.bar:
+            self.bar.move_to(trainer.global_step)
+            self.bar.note(f"{self.tokens_per_second:,.0f} tokens/s  {self.text}")
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, LitLanguageModel)
-        scores = pl_module.scores["val"]
-        text = f"val {scores['bits_per_dim']:.3f} bits/dim, accuracy {scores['accuracy']:.3f}"
-        peak = peak_bytes(pl_module.device)
-        if trainer.is_global_zero and trainer.logger is not None:
-            figures = {"train/tokens_per_second": self.tokens_per_second, "train/peak_memory_MB": peak / 1e6}
-            for split, found in pl_module.scores.items():  # not the loss: that of each step has the name
-                figures |= {f"{split}/{name}": found[name] for name in ("bits_per_dim", "accuracy")}
-            trainer.logger.log_metrics(figures, trainer.global_step)  # Lightning's own would be a step behind
-        if trainer.is_global_zero:
-            self.bar.update(self.task, score=text)
-            if not self.on_terminal:
-                print(
-                    f"{self.name}: step {trainer.global_step} of {trainer.max_steps}, "
-                    f"{self.tokens_per_second:,.0f} tokens/s, {text}",
-                    flush=True,
-                )
+        if not trainer.is_global_zero:
+            return
+        val, step = pl_module.scores["val"], trainer.global_step
+        self.text = f"val {val['bits_per_dim']:.3f} bits/dim, accuracy {val['accuracy']:.3f}"
+        if trainer.logger is not None:
+            logged = {TOKENS_PER_SECOND: self.tokens_per_second, PEAK_MEMORY: peak_bytes(pl_module.device) / 1e6}
+            for (
+                split,
+                scores,
+            ) in pl_module.scores.items():  # without the loss: its name belongs to the loss of each step
+                logged |= {score(split, name): scores[name] for name in ("bits_per_dim", "accuracy")}
+            trainer.logger.log_metrics(logged, step)  # `self.log` of Lightning would be one step behind
+        if not (self.bar and self.bar.on_terminal):
+            speed = f"{self.tokens_per_second:,.0f} tokens/s"
+            print(f"{self.name}: step {step} of {trainer.max_steps}, {speed}, {self.text}", flush=True)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        self.bar.stop()
+        if self.bar:
+            self.bar.stop()

@@ -1,4 +1,4 @@
-"""Where an interrupted run left off, and whether it can go on from there."""
+"""Checkpoints, from which an interrupted training resumes."""
 
 import hashlib
 import pickle
@@ -7,30 +7,23 @@ from pathlib import Path
 import torch
 
 import reformer
-from reformer.data.prepare import META
-from reformer.training.config import RunConfig
-from reformer.training.fingerprint import fingerprint
-
-CHECKPOINTS = Path(".checkpoints")
+from reformer.files import CHECKPOINTS, META
+from reformer.runs.config import RunConfig
+from reformer.runs.fingerprint import fingerprint
 
 
-def checkpoint_folder(run: RunConfig, processed: Path) -> Path:
-    """The folder of a run's checkpoints: one with other settings, code, data or PyTorch never goes on from them.
-
-    Args:
-        run: all settings.
-        processed: folder of the prepared data.
-    """
+def checkpoint_folder(run: RunConfig) -> Path:
+    """Names the folder of a run's checkpoints. Other settings, code, data or PyTorch give another folder."""
     digest = hashlib.sha256(f"{fingerprint(run)} {torch.__version__} {Path(run.root).absolute()}".encode())
     package = Path(reformer.__file__).parent
-    code = sorted(path for part in ("data", "model", "training") for path in (package / part).glob("*.py"))
-    for path in [*code, *processed.glob(META)]:
+    code = sorted(path for part in ("data", "model", "training") for path in (package / part).rglob("*.py"))
+    for path in [*code, *run.processed.glob(META)]:
         digest.update(path.read_bytes())
     return CHECKPOINTS / digest.hexdigest()[:16]
 
 
-def readable(checkpoint: Path) -> Path | None:
-    """The checkpoint, if it is there and whole; one that was cut off is removed, with a line that says so."""
+def intact_checkpoint(checkpoint: Path) -> Path | None:
+    """Returns the checkpoint if it exists and is complete. Removes a truncated one and says so."""
     if not checkpoint.exists():
         return None
     try:

@@ -1,4 +1,4 @@
-"""Lightning's view of the data: an endless stream of training batches from any step on, and the held-out split."""
+"""Data of a training in Lightning's form: endless training batches from any step on, and the validation split."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -7,26 +7,26 @@ from pathlib import Path
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
 
-from reformer.data.batch import Batch, TrainingBatches
+from reformer.data.batches.batch import Batch, TrainingBatches
+from reformer.data.batches.feed import evaluation_batches, training_batches
 from reformer.data.config import DataConfig
-from reformer.data.feed import evaluation_batches, training_batches
 
 
 class BatchStream(IterableDataset[Batch]):
-    """Training batches in the order of the steps; worker processes take turns, which leaves the order as it is."""
+    """Training batches in the order of the steps, for any number of worker processes, which take turns."""
 
     def __init__(self, batches: TrainingBatches, first: int) -> None:
         self.batches, self.first = batches, first
 
     def __iter__(self) -> Iterator[Batch]:
         worker = get_worker_info()
-        turn, n_workers = (worker.id, worker.num_workers) if worker else (0, 1)
-        for step in count(self.first + turn, n_workers):
+        index, n_workers = (worker.id, worker.num_workers) if worker else (0, 1)
+        for step in count(self.first + index, n_workers):
             yield self.batches[step]
 
 
 class LanguageDataModule(pl.LightningDataModule):
-    """The batches of a data set. A run that goes on from a checkpoint gets the batches that it has not seen yet."""
+    """The batches of a data set. A resumed training continues with the first batch that it has not seen."""
 
     def __init__(self, data: DataConfig, processed: Path, seed: int, accumulate: int, num_workers: int) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class LanguageDataModule(pl.LightningDataModule):
         self.accumulate, self.num_workers = accumulate, num_workers
 
     def check(self) -> None:
-        """Raises a SettingError now where the prepared data is missing or does not fit, not in the middle of starting."""
+        """Raises a SettingError if the prepared data is missing or does not fit, before Lightning starts."""
         training_batches(self.data, self.processed, self.seed)
         evaluation_batches(self.data, self.processed, "val", self.seed)
 
@@ -52,11 +52,9 @@ class LanguageDataModule(pl.LightningDataModule):
     def _loader(self, dataset: Dataset[Batch], sampler: range | None) -> DataLoader[Batch]:
         return DataLoader(
             dataset,
-            batch_size=None,  # the batches come whole
+            batch_size=None,  # an item of the data set is a batch
             sampler=sampler,
             num_workers=self.num_workers,
-            multiprocessing_context="spawn"
-            if self.num_workers
-            else None,  # the same on all systems, safe beside threads
+            multiprocessing_context="spawn" if self.num_workers else None,  # a fork beside threads may deadlock
             persistent_workers=self.num_workers > 0,
         )

@@ -1,4 +1,4 @@
-"""Optimisers and learning rates."""
+"""Optimisers and learning rate schedules."""
 
 from collections.abc import Iterable
 from math import sqrt
@@ -7,11 +7,11 @@ from torch import nn
 from torch.optim import Adafactor, Adam, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from reformer.training.config import OptimizerConfig
+from reformer.runs.config import OptimizerConfig
 
 
 def build_optimizer(config: OptimizerConfig, parameters: Iterable[nn.Parameter]) -> tuple[Optimizer, LambdaLR]:
-    """The optimiser and the schedule of its learning rate, to be moved on at every step."""
+    """Builds the optimiser and its learning rate schedule, which takes one step for each update."""
     optimizer: Optimizer
     if config.name == "adafactor":
         optimizer = Adafactor(parameters, lr=config.lr, weight_decay=config.weight_decay)
@@ -22,7 +22,7 @@ def build_optimizer(config: OptimizerConfig, parameters: Iterable[nn.Parameter])
 
 
 def lr_factor(config: OptimizerConfig, step: int) -> float:
-    """What the peak learning rate is multiplied by at a step, counted from 0: a linear warm-up, then the schedule."""
+    """Computes the factor of the peak learning rate at a step, counted from 0: a linear warm-up, then the schedule."""
     at = step + 1
     if at <= config.warmup_steps or config.schedule == "constant":
         return min(1.0, at / config.warmup_steps)

@@ -1,16 +1,16 @@
-"""What held-out data is scored by: sums over tokens, divided once at the end, so that each token counts the same."""
+"""Loss and accuracy as sums over tokens, divided once at the end, so that every token has the same weight."""
 
 from math import log
 
 import torch
 from torch import Tensor
 
-from reformer.data.batch import Batch
+from reformer.data.batches.batch import Batch
 from reformer.model.reformer_lm import TokenLosses
 
 
 class TokenSums:
-    """Sums of loss, of right predictions and of weights over the tokens that count, in float64."""
+    """Sums of losses, of correct predictions and of weights over the scored tokens, in float64."""
 
     def __init__(self) -> None:
         self.sums = torch.zeros(3, dtype=torch.float64)
@@ -24,11 +24,11 @@ class TokenSums:
         )
 
     def scores(self) -> dict[str, float]:
-        """Means over the tokens: loss in nats, bits_per_dim (loss / ln 2), accuracy."""
+        """Computes the means over the tokens: loss in nats, bits_per_dim (loss / ln 2) and accuracy."""
         nll, correct, n_tokens = self.sums.tolist()
         return {"loss": nll / n_tokens, "bits_per_dim": nll / n_tokens / log(2), "accuracy": correct / n_tokens}
 
 
 def mean_loss(losses: TokenLosses, batch: Batch) -> Tensor:
-    """Loss of a training batch: the mean over the tokens that count, in nats."""
+    """Computes the training loss of a batch: the mean over the scored tokens, in nats."""
     return (losses.nll * batch.weights).sum() / batch.weights.sum()

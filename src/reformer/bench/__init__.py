@@ -1,0 +1,1 @@
+"""Time, memory and operations of training steps, measured or estimated without trained weights."""

@@ -1,0 +1,135 @@
+"""Time and memory of training steps: along the length (Figure 5 right), with each technique on and off (Tables 1 and 3).
+
+Or of one step that takes minutes: a million tokens, the paper's own sizes.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+
+from reformer.bench.arithmetic import in_words, must_store
+from reformer.bench.config import ONE_STEP, BenchmarkConfig
+from reformer.bench.memory import memory_steps
+from reformer.bench.step import Step, measure
+from reformer.files import write_json
+from reformer.machine import choose_device, environment
+from reformer.model.attention_kinds import with_attention
+from reformer.progress import ProgressBar
+from reformer.runs.config import LoggerConfig
+from reformer.tracking.metrics import PEAK_MB, SECONDS_PER_STEP, benchmark_axis, benchmark_metric
+from reformer.tracking.wandb_run import open_run, variant, wandb_errors_ignored
+
+Labels = dict[str, Any]
+
+
+def run_benchmark(config: BenchmarkConfig, path: Path, command: str, logger: LoggerConfig) -> dict[str, Any]:
+    """Measures every point of a benchmark and writes them to a file.
+
+    Args:
+        config: what to measure.
+        path: JSON file to write.
+        command: what was typed, for the record.
+        logger: where to log the curves.
+
+    Returns:
+        The content of the file: environment, tokens a step (speed_by_length), and points with their labels and what
+        `measure` gives, or `skipped` with a reason.
+    """
+    device = choose_device(config.accelerator).type
+    begin = perf_counter()
+    points = [{**labels, **result} for labels, result in _measured(config, device)]
+    content: dict[str, Any] = {
+        "environment": {**environment(torch.device(device), command), "seconds": perf_counter() - begin}
+    }
+    if config.name == "speed_by_length":
+        content["tokens"] = config.tokens
+    content["points"] = points
+    write_json(path, content)
+    _log(config, points, logger)
+    return content
+
+
+def steps(config: BenchmarkConfig, device: str) -> list[tuple[Labels, Step]]:
+    """The steps to measure, each with the labels of its point."""
+    if config.name == "speed_by_length":
+        return [
+            (
+                {"attention": attention, "seq_len": length, "batch_size": config.tokens // length},
+                Step(
+                    replace(with_attention(config.model, attention), max_seq_len=length),
+                    length,
+                    config.tokens // length,
+                    config.repeats,
+                    device,
+                ),
+            )
+            for attention in config.attentions
+            for length in config.lengths
+        ]
+    if config.name == "memory":
+        return list(memory_steps(config, device))
+    model = replace(config.model, max_seq_len=config.seq_len)
+    labels: Labels = {"reversible": model.reversible, "n_layers": model.n_layers, "seq_len": config.seq_len}
+    step = Step(model, config.seq_len, 1, repeats=0, device=device, tells_phases=True)
+    return [({**labels, "must_store_bytes": must_store(model, config.seq_len)}, step)]
+
+
+def _measured(config: BenchmarkConfig, device: str) -> Iterator[tuple[Labels, dict[str, float | str]]]:
+    """Measures one step after the other, and shows how far it is."""
+    todo = steps(config, device)
+    with ProgressBar(config.name, len(todo), unit="points") as bar:
+        lines = not bar.on_terminal or config.name in ONE_STEP
+        for number, (labels, step) in enumerate(todo, 1):
+            stored = labels.get("must_store_bytes")
+            text = ", ".join(f"{name} {value}" for name, value in labels.items() if value is not stored)
+            bar.note(text)
+            result = measure(step)
+            bar.advance()
+            if lines:
+                print(f"{config.name} {number} of {len(todo)}: {text}: {_in_words(result)}", flush=True)
+            if stored:
+                print(f"to be stored: {in_words(stored)}")
+            yield labels, result
+
+
+def _in_words(result: dict[str, float | str]) -> str:
+    if "skipped" in result:
+        return f"skipped: {result['skipped']}"
+    peak, whole = float(result["peak_bytes"]), float(result["process_peak_bytes"])
+    return f"{result['seconds_per_step']:.3f} s, peak {peak / 1e6:,.0f} MB above rest, {whole / 1e6:,.0f} MB in all"
+
+
+def _log(config: BenchmarkConfig, points: list[dict[str, Any]], logger: LoggerConfig) -> None:
+    """Logs a curve for each attention, or choice of techniques, against its axis."""
+    settings = asdict(config)
+    settings |= variant(config.name, settings)
+    opened = open_run(logger, config.name, config.name, "benchmark", settings, [config.name])
+    with opened as run, wandb_errors_ignored():
+        for point in points:
+            if "skipped" in point:
+                continue
+            axis, curve = _axis_and_curve(config.name, point)
+            metrics = {
+                benchmark_metric(config.name, curve, SECONDS_PER_STEP): point["seconds_per_step"],
+                benchmark_metric(config.name, curve, PEAK_MB): point["peak_bytes"] / 1e6,
+            }
+            horizontal = benchmark_axis(config.name, axis)
+            run.define_metric(horizontal)
+            for name in metrics:
+                run.define_metric(name, step_metric=horizontal)
+            run.log({horizontal: point[axis], **metrics})
+
+
+def _axis_and_curve(name: str, point: dict[str, Any]) -> tuple[str, str]:
+    """The label that a point is drawn against, and the name of its curve."""
+    if name == "speed_by_length":
+        return "seq_len", point["attention"]
+    residuals = "reversible" if point["reversible"] else "ordinary"
+    if name == "memory":
+        chunks = "chunked" if point["chunked"] else "whole"
+        return point["axis"], f"by_{point['axis']}/{point['attention']}_{residuals}_{chunks}"
+    return "n_layers", residuals

@@ -1,0 +1,1 @@
+"""Fetches the published files of a data set into its raw folder."""

@@ -1,0 +1,155 @@
+"""The table of attention kinds, and the names of attentions that follow from it.
+
+Importing this module does not import torch: a wrong setting is reported before torch has loaded.
+
+Shapes: B batch, H heads, R n_hashes, L positions, W d_head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from reformer.settings import require
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from reformer.model.config import ReformerConfig
+
+
+class AttentionInputs(NamedTuple):
+    """Inputs of the attention of some heads.
+
+    Queries, keys (None shares the queries) and values are (B, H, L, W). The padding mask, (B, L), is true at real tokens. The
+    buckets of the queries, (B, H, R, L), are for kinds that hash.
+    """
+
+    q: Tensor
+    k: Tensor | None
+    v: Tensor
+    padding_mask: Tensor | None
+    buckets: Tensor | None
+
+
+@dataclass(frozen=True)
+class AttentionKind:
+    """A kind of attention.
+
+    Attributes:
+        attend: computes the outputs of the heads, (B, H, L, W). None stands for a layer without attention.
+        pairs: number of logits that a head computes for L positions.
+        hashes: queries are hashed into buckets once, and reversible layers save the buckets for the backward pass. Such a kind
+            shares queries and keys, and its name ends in the number of hash rounds.
+        saved_vectors: vectors of width W that the forward pass saves per head and position, for estimates of memory.
+        backward_vectors: further vectors of width W that the backward pass allocates per head and position.
+    """
+
+    attend: Callable[[ReformerConfig, AttentionInputs], Tensor] | None
+    pairs: Callable[[ReformerConfig, int], float]
+    hashes: bool = False
+    saved_vectors: int = 0
+    backward_vectors: int = 0
+
+
+def _attend_fully(config: ReformerConfig, inputs: AttentionInputs) -> Tensor:
+    from reformer.model.dot_product import full_attention
+
+    q, k, v, padding_mask, _ = inputs
+    return full_attention(q, k, v, causal=config.causal, padding_mask=padding_mask)
+
+
+def _attend_locally(config: ReformerConfig, inputs: AttentionInputs) -> Tensor:
+    from reformer.model.dot_product import local_attention
+
+    q, k, v, padding_mask, _ = inputs
+    return local_attention(q, k, v, chunk_len=config.chunk_len, causal=config.causal, padding_mask=padding_mask)
+
+
+def _attend_by_hash(config: ReformerConfig, inputs: AttentionInputs) -> Tensor:
+    from reformer.model.lsh import lsh_attention
+
+    q, _, v, padding_mask, buckets = inputs
+    return lsh_attention(
+        q,
+        v,
+        chunk_len=config.chunk_len,
+        causal=config.causal,
+        buckets=buckets,
+        padding_mask=padding_mask,
+        same_bucket_mask=config.same_bucket_mask,
+        duplicate_correction=config.duplicate_correction,
+        window=config.window,
+    )
+
+
+def _all_pairs(config: ReformerConfig, length: int) -> float:
+    return length**2 / (2 if config.causal else 1)
+
+
+def _pairs_in_windows(config: ReformerConfig, length: int) -> float:
+    return length * (2 if config.causal else 3) * config.chunk_len
+
+
+def _pairs_in_rounds(config: ReformerConfig, length: int) -> float:
+    return config.n_hashes * _pairs_in_windows(config, length)
+
+
+KINDS = {
+    "full": AttentionKind(_attend_fully, _all_pairs, saved_vectors=5, backward_vectors=3),
+    "local": AttentionKind(_attend_locally, _pairs_in_windows, saved_vectors=9, backward_vectors=5),
+    "lsh": AttentionKind(_attend_by_hash, _pairs_in_rounds, hashes=True, saved_vectors=4, backward_vectors=17),
+    "off": AttentionKind(None, lambda config, length: 0.0),
+}
+"""All kinds, by the names that `ReformerConfig.attention` accepts. A name contains no hyphen and is not a number."""
+
+
+def hashes(attention: Sequence[str]) -> bool:
+    """Returns whether any of the kinds hashes."""
+    return any(KINDS[kind].hashes for kind in attention)
+
+
+def attention_name(attention: Sequence[str], n_hashes: int) -> str:
+    """Names the attention of the layers, in their order: `full`, `lsh-4`, `local-local-lsh-2`."""
+    return "-".join(f"{kind}-{n_hashes}" if KINDS[kind].hashes else kind for kind in attention)
+
+
+def parse_attention(name: str, setting: str = "attention") -> tuple[list[str], int]:
+    """Inverts `attention_name`.
+
+    Args:
+        name: such as `lsh-4`.
+        setting: name of the setting in an error.
+
+    Returns:
+        The kinds, and the number of hash rounds, 0 if no kind hashes.
+
+    Raises:
+        SettingError: no attention has this name.
+    """
+    words = name.split("-")
+    kinds = [word for word in words if not word.isdecimal()]
+    rounds = [int(word) for word in words if word.isdecimal()]
+    n_hashes = max(rounds, default=0)
+    valid = 0 not in rounds and KINDS.keys() >= set(kinds) and attention_name(kinds, n_hashes) == name
+    plain = ", ".join(kind for kind in KINDS if not KINDS[kind].hashes)
+    hashed = ", ".join(f"{kind}-N" for kind in KINDS if KINDS[kind].hashes)
+    require(valid, setting, f"{plain}, {hashed} (N hash rounds) or a mix joined by hyphens", name)
+    return kinds, n_hashes
+
+
+def with_attention(config: ReformerConfig, attention: str) -> ReformerConfig:
+    """Returns the configuration of the same network with another attention.
+
+    Args:
+        config: configuration of the training.
+        attention: `trained` changes nothing, `off` removes the attention of the layers that hash, and any other name, such as
+            `full` or `lsh-4`, sets the attention of all layers.
+    """
+    if attention == "trained":
+        return config
+    if attention == "off":
+        return replace(config, attention=["off" if KINDS[kind].hashes else kind for kind in config.attention])
+    kinds, n_hashes = parse_attention(attention, "evaluation.attention")
+    return replace(config, attention=kinds, n_hashes=n_hashes or config.n_hashes)

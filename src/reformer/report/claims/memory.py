@@ -1,0 +1,58 @@
+"""The measured numbers of claims about the memory of a training step. Each raises NotTested where its number is missing."""
+
+from collections.abc import Mapping
+from statistics import linear_regression
+
+from reformer.bench.techniques import ALL_TECHNIQUES, WITHOUT_CHUNKS, WITHOUT_REVERSIBLE, Techniques
+from reformer.report.evidence.benchmarks import Peaks, measurable, peaks_along, share_of_peak
+from reformer.report.evidence.measured import Measured
+from reformer.report.evidence.results import NotTested, Results
+
+FLAT = 1.1
+"""Greatest ratio that counts as no growth: the peak of a process is measured to some per cent."""
+ONE_PROCESS = "peak of one process a point"
+
+
+def bytes_per_layer(by_depth: Mapping[int, float]) -> float:
+    """Slope of the peak over the number of layers, by least squares."""
+    if len(by_depth) < 2:
+        raise NotTested("the benchmark has fewer than two depths")
+    return linear_regression(list(by_depth), list(by_depth.values())).slope
+
+
+def slope_ratio(results: Results) -> Measured:
+    """Peak memory that one more layer costs with reversible residuals, over its cost with ordinary ones."""
+    by_depth = peaks_along(results.benchmark("memory"), "n_layers")
+    ordinary = bytes_per_layer(by_depth.get(WITHOUT_REVERSIBLE, {}))
+    if ordinary <= 0:
+        raise NotTested("the peak of the ordinary network does not grow with depth: these sizes are too small")
+    return Measured((bytes_per_layer(by_depth.get(ALL_TECHNIQUES, {})) / ordinary,), source=ONE_PROCESS)
+
+
+def growth_with_rounds(results: Results) -> Measured:
+    """Ratio of the peak with the most hash rounds to that with the fewest, with all techniques on."""
+    return Measured(
+        (_growth(peaks_along(results.benchmark("memory"), "n_hashes"), ALL_TECHNIQUES),), source=ONE_PROCESS
+    )
+
+
+def growth_with_d_ff(results: Results) -> Measured:
+    """Ratio of the peak with the widest chunked feed-forward to that with the narrowest."""
+    by_width = peaks_along(results.benchmark("memory"), "d_ff")
+    growth = _growth(by_width, ALL_TECHNIQUES)
+    if growth <= FLAT and _growth(by_width, WITHOUT_CHUNKS) <= FLAT:
+        raise NotTested("the peak does not grow without chunks either: these sizes are too small")
+    return Measured((growth,), source=ONE_PROCESS)
+
+
+def share_without(results: Results, techniques: Techniques) -> Measured:
+    """Peak with all techniques over that with fewer, at the greatest length that both could be measured at."""
+    share, length = share_of_peak(results.benchmark("memory"), techniques)
+    return Measured((share,), source=f"at {length:,} tokens")
+
+
+def _growth(by_techniques: Peaks, techniques: Techniques) -> float:
+    found = list(by_techniques.get(techniques, {}).values())
+    if len(found) < 2:
+        raise NotTested("the benchmark has fewer than two points of a line")
+    return found[-1] / measurable(found[0])

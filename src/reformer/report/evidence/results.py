@@ -1,0 +1,190 @@
+"""The results that the pipeline wrote. A missing file stops nothing: a number that is not there raises NotTested."""
+
+import csv
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import inf
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec
+
+from reformer.files import DataError, MissingFile, Root, RunFiles, read_json
+from reformer.runs.listed import ListedRuns, NotListed
+from reformer.runs.name import RunSpec
+
+P = ParamSpec("P")
+
+
+class NotTested(Exception):
+    """A number was not measured. The message says why, in words for the report."""
+
+
+class LearnedNothing(NotTested):
+    """A network is no better than guessing. Its seed must not be left out of a comparison."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run, whose files are read when they are first needed.
+
+    Attributes:
+        spec: the content of its name.
+        kind: the kind of data that it was trained on.
+        seed: its seed.
+        files: its files.
+    """
+
+    spec: RunSpec
+    kind: str
+    seed: int
+    files: RunFiles
+
+    @property
+    def name(self) -> str:
+        """The name with the seed."""
+        return self.files.folder.name
+
+    @cached_property
+    def train(self) -> dict[str, Any]:
+        """Settings, size, number of steps and validation scores."""
+        return read(self.files.train)
+
+    @cached_property
+    def environment(self) -> dict[str, Any]:
+        """Command, commit, device and time of the training."""
+        return read(self.files.environment)
+
+    @cached_property
+    def evaluation(self) -> dict[str, Any]:
+        """Scores of the trained weights by the attention of the evaluation."""
+        return read(self.files.evaluation)
+
+    def score(self, attention: str, metric: str = "bits_per_dim") -> float:
+        """A score of the trained weights with this attention; `trained` is the attention of the training."""
+        results = self.evaluation["results"]
+        key = self.spec.attention if attention == "trained" and attention not in results else attention
+        if key not in results:
+            raise NotTested(f"{self.name} was not evaluated with {key}")
+        return float(results[key][metric])
+
+    def validation(self, metric: str) -> dict[int, float]:
+        """A validation score by step."""
+        try:
+            with self.files.curve.open(newline="", encoding="utf-8") as file:
+                return {int(row["step"]): float(row[metric]) for row in csv.DictReader(file) if row["split"] == "val"}
+        except FileNotFoundError:
+            raise NotTested(f"{_place(self.files.curve)} is missing") from None
+
+
+@dataclass(frozen=True)
+class RunGroup:
+    """The runs that differ only in their seed.
+
+    Attributes:
+        name: their name without a seed.
+        spec: the content of the name.
+        kind: the kind of data that they were trained on.
+        runs: the runs by seed.
+    """
+
+    name: str
+    spec: RunSpec
+    kind: str
+    runs: dict[int, Run]
+
+    @property
+    def trained(self) -> list[Run]:
+        """The runs that have been trained."""
+        return [run for run in self.runs.values() if run.files.train.is_file()]
+
+    def first(self) -> Run:
+        """The first trained run."""
+        for run in self.trained:
+            return run
+        raise NotTested(f"no run of {self.name} has been trained")
+
+    def value(self, setting: str) -> str:
+        """The value of a setting such as `model.n_layers`: from the name or, for a usual value, from train.json."""
+        if (named := self.spec.value(setting)) is not None:
+            return named
+        train = self.first().train
+        section, _, key = setting.partition(".")
+        value = train.get("settings", {}).get(section, {}).get(key, train.get(key))  # old files have no settings
+        if value is None:
+            raise NotTested(f"{_place(self.first().files.train)} does not contain {setting}")
+        return str(value).lower()
+
+
+@dataclass(frozen=True)
+class Results:
+    """All results in one folder.
+
+    Attributes:
+        root: the folder.
+        profile: name of the profile that was run.
+        listed: the runs of params.yaml.
+    """
+
+    root: Root
+    profile: str
+    listed: ListedRuns
+
+    @cached_property
+    def groups(self) -> list[RunGroup]:
+        """All listed runs; raises a SettingError for a name that is not one of a run."""
+        return [self._group(name) for name in self.listed.seeds]
+
+    def _group(self, name: str) -> RunGroup:
+        spec, kind = self.listed.specs[name], self.listed.kind(name)
+        runs = {seed: Run(spec, kind, seed, self.root.run(f"{name}_seed-{seed}")) for seed in self.listed.seeds[name]}
+        return RunGroup(name, spec, kind, runs)
+
+    def select(
+        self, pick: Callable[Concatenate[ListedRuns, P], Sequence[str]], *args: P.args, **options: P.kwargs
+    ) -> list[RunGroup]:
+        """The runs that a method of ListedRuns picks, in its order; raises NotTested where none fit."""
+        try:
+            names = pick(self.listed, *args, **options)
+        except NotListed as missing:
+            raise NotTested(str(missing)) from None
+        by_name = {group.name: group for group in self.groups}
+        return [by_name[name] for name in ([names] if isinstance(names, str) else names)]
+
+    def along(self, kind: str, setting: str) -> list[RunGroup]:
+        """The runs that differ in one setting alone, by its value."""
+        return by_value(self.select(ListedRuns.along, kind, setting), setting)
+
+    def benchmark(self, name: str) -> dict[str, Any]:
+        """The environment and the measured points of a benchmark, without the points that were skipped."""
+        content = read(self.root.benchmark(name))
+        points = [point for point in content["points"] if "skipped" not in point]
+        if not points:
+            raise NotTested(f"the benchmark {name} skipped every point")
+        return {**content, "points": points}
+
+
+def by_value(groups: Sequence[RunGroup], setting: str) -> list[RunGroup]:
+    """Sorts runs by the value of a setting: numbers first."""
+
+    def key(group: RunGroup) -> tuple[float, str]:
+        value = group.value(setting)
+        try:
+            return float(value), ""
+        except ValueError:
+            return inf, value
+
+    return sorted(groups, key=key)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The content of a JSON file; raises NotTested."""
+    try:
+        return read_json(path)
+    except MissingFile:
+        raise NotTested(f"{_place(path)} is missing") from None
+    except DataError:
+        raise NotTested(f"{_place(path)} is damaged") from None
+
+
+def _place(path: Path) -> str:
+    return "/".join(path.parts[-2:])

@@ -1,0 +1,1 @@
+"""Descriptions of training runs: settings, names, lists and fingerprints. Free of torch."""
