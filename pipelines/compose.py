@@ -3,7 +3,8 @@
     python pipelines/compose.py
 
 A stage of dvc.yaml depends on its file and not on conf/, so that it runs again only if one of its own settings changes.
-Takes about a second and checks all values. A file leaves out the settings that cannot change the output of its stage.
+Takes about a second and checks all values. A file leaves out the settings of other stages, and those of data that only other
+stages use. It keeps the ones that say how a stage is executed, such as trainer.accelerator.
 """
 
 from collections import Counter

@@ -25,9 +25,9 @@ from reformer.settings import require
 if TYPE_CHECKING:
     from reformer.bench.plan import RunPlan
 
-ASSUMED = """\
-FLOPs count the matrix products of all training steps, including attention, hashing and what reversible layers and chunks
-compute again. They exclude validation, evaluation and benchmarks. GB (10^9 bytes) are the peak of a step on each device in
+EXPLANATION = """\
+FLOPs count the matrix products of all training steps, including attention, hashing and the recomputation by reversible layers
+and chunks. They exclude validation, evaluation and benchmarks. GB (10^9 bytes) are the peak of a step on each device in
 float32, without the libraries (about 0.9 GB in a CPU process)."""
 
 
@@ -36,11 +36,11 @@ def main(config: DictConfig) -> None:
     """Checks the settings of all runs, then prints the table."""
     assumed = checked_section(config, "plan")
     runs = [run for _, run in composed_runs(config)]
-    require(bool(runs), "runs", "lists of which one at least has a run", "none")
+    require(bool(runs), "runs", "lists with at least one run", "none")
     from reformer.bench.plan import plan_run  # torch loads here, after the check
 
     plans = [plan_run(run) for run in runs]
-    print(f"profile {config.profile}: {len(plans)} runs\n\n{_table(plans, assumed)}\n{ASSUMED}")
+    print(f"profile {config.profile}: {len(plans)} runs\n\n{_table(plans, assumed)}\n{EXPLANATION}")
     print(f"Device-hours: at plan.teraflops={assumed.teraflops:g}, {_origin(runs, plans)}.")
 
 
@@ -52,9 +52,9 @@ def _table(plans: Sequence["RunPlan"], assumed: PlanConfig) -> str:
         sizes = " + ".join(f"{size / 1e9:.2f}" for size in plan.memory.values())
         counts = [f"{count:,}" for count in (plan.n_parameters, plan.tokens_per_step, plan.steps, plan.tokens)]
         memory = f"{sizes} = {sum(plan.memory.values()) / 1e9:.2f}"
-        hours = _in_hours(plan.device_hours(assumed.teraflops))
+        hours = _format_hours(plan.device_hours(assumed.teraflops))
         lines.append([plan.name, *counts, f"{plan.flops:.2e}", memory, str(plan.devices), hours])
-    hours = _in_hours(sum(plan.device_hours(assumed.teraflops) for plan in plans))
+    hours = _format_hours(sum(plan.device_hours(assumed.teraflops) for plan in plans))
     tokens, flops = sum(plan.tokens for plan in plans), sum(plan.flops for plan in plans)
     most = max(sum(plan.memory.values()) for plan in plans)
     lines.append(["all", "", "", "", f"{tokens:,}", f"{flops:.2e}", f"at most {most / 1e9:.2f}", "", hours])
@@ -65,12 +65,12 @@ def _table(plans: Sequence["RunPlan"], assumed: PlanConfig) -> str:
     return markdown_table(lines[0], lines[1:]) + "\n"
 
 
-def _in_hours(hours: float) -> str:
+def _format_hours(hours: float) -> str:
     return f"{hours:,.0f}" if hours >= 100 else f"{hours:.3g}"
 
 
 def _origin(runs: Sequence[RunConfig], plans: Sequence["RunPlan"]) -> str:
-    """Says that the speed is assumed, and which speed the runs reached that have been trained on this machine."""
+    """Explains the assumed speed, and adds the measured speed of the runs that were trained on this machine."""
     rates = []
     for run, plan in zip(runs, plans, strict=True):
         if finished(run) and run.files.environment.is_file():
@@ -78,9 +78,7 @@ def _origin(runs: Sequence[RunConfig], plans: Sequence["RunPlan"]) -> str:
             rates.append(tokens_per_second * plan.flops_per_step / plan.tokens_per_step / plan.devices / 1e12)
     if not rates:
         return "an assumption: none of these runs has been trained here"
-    return (
-        f"an assumption; the {len(rates)} of these runs that were trained here did {min(rates):.3g} to {max(rates):.3g}"
-    )
+    return f"an assumption; {len(rates)} of these runs were trained here, at {min(rates):.3g} to {max(rates):.3g}"
 
 
 if __name__ == "__main__":

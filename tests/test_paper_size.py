@@ -5,6 +5,7 @@ About four minutes on one core.
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -68,12 +69,15 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(("data", "run"), RUNS)
 def test_every_run_takes_a_step_at_the_paper_s_widths(data: str, run: str, root: Path, script: Script) -> None:
-    settings = (*ONE_STEP, *RunSpec.parse(f"{data}_{run}").overrides(), *SHORTER[data], f"root={root}")
+    spec = RunSpec.parse(f"{data}_{run}")
+    settings = (*ONE_STEP, *spec.overrides(), *SHORTER[data], f"root={root}")
     done = script("train", *settings)
     assert done.returncode == 0, done.stderr
     (folder,) = (root / "runs").iterdir()
     written = json.loads((folder / "train.json").read_text())
-    assert written["name"].startswith(f"{data}_{run}_profile-paper_")
+    named = RunSpec.parse(written["name"].removesuffix("_seed-1"))
+    assert replace(named, others=()) == replace(spec, others=())
+    assert {*spec.others, ("profile", "paper")} <= {*named.others}
     assert (written["steps"], written["d_model"]) == (1, 256 if data == "duplication" else 1024)
     assert math.isfinite(written["val"]["bits_per_dim"])
     with safe_open(folder / "weights.safetensors", "pt") as weights:

@@ -144,8 +144,8 @@ def test_the_graph_runs_whole_then_reruns_exactly_what_changed(project: Path, en
     claims = json.loads((report / "claims.json").read_text())
     assert (claims["profile"], len(claims["headlines"])) == ("tiny", 4)
     page = (report / "index.html").read_text()
-    assert "5 tokens after 27 of the test split" in page
-    assert "6 tokens after 186 of the test split" in page
+    assert "5 tokens generated after 27 given tokens of the test split" in page
+    assert "6 tokens generated after 186 given tokens of the test split" in page
     assert here.changed() == ["?? dvc.lock"]
 
     assert "up to date" in here.dvc("status")

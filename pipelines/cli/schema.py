@@ -71,7 +71,8 @@ def register() -> None:
         store.store(name, kind, group="schema/data")
     for data, name in _kinds_of_data_sets():
         for profile in CONF.glob("profile/*/"):
-            # Hydra prefers a file conf/profile/<profile>/<data>.yaml, where there is one.
+            if (profile / f"{data}.yaml").exists():
+                continue
             store.store(data, {"defaults": [name]}, group=f"profile/{profile.name}", package="_global_")
     params = params_yaml()
     profile = params.pop("profile", "cpu")

@@ -19,14 +19,15 @@ CODE = (":/src", ":/pipelines", ":/conf")
 def choose_device(accelerator: str) -> torch.device:
     """Chooses the device for a setting: cpu, gpu, or auto, which takes a GPU if there is one.
 
+    Only NVIDIA GPUs count. Others, such as Apple's, lack float64, in which scores are summed.
+
     Raises:
         SettingError: the setting is gpu and there is none.
     """
-    exists = torch.cuda.is_available()
-    require(
-        exists or accelerator != "gpu", "accelerator", "cpu or auto on a machine without an NVIDIA GPU", accelerator
-    )
-    return torch.device("cuda" if exists and accelerator != "cpu" else "cpu")
+    found = torch.cuda.is_available()
+    allowed = "cpu or auto on a machine without an NVIDIA GPU"
+    require(found or accelerator != "gpu", "accelerator", allowed, accelerator)
+    return torch.device("cuda" if found and accelerator != "cpu" else "cpu")
 
 
 def environment(device: torch.device, command: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The studies that test the paper's claims, with the runs or the benchmark that each compares. Free of torch."""
+"""The studies that test the paper's claims, with the runs or the benchmark that each compares. Imports no torch."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress

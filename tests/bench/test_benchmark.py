@@ -14,7 +14,7 @@ import torch
 
 from reformer.bench import benchmark, step
 from reformer.bench.config import BenchmarkConfig
-from reformer.bench.phases import told_phases
+from reformer.bench.phases import phases_printed
 from reformer.bench.step import Step, fresh_processes, measure
 from reformer.model.config import ReformerConfig
 from reformer.model.reformer_lm import ReformerLM
@@ -104,7 +104,7 @@ def test_one_step_is_taken_once_and_held_against_what_must_be_stored(measured, t
     config = BenchmarkConfig("million", SMALL, seq_len=24)
     content = benchmark.run_benchmark(config, tmp_path / "m.json", "", LoggerConfig(mode="disabled"))
     (step,), (point,) = measured, content["points"]
-    assert (step.seq_len, step.model.max_seq_len, step.batch_size, step.repeats, step.tells_phases) == (
+    assert (step.seq_len, step.model.max_seq_len, step.batch_size, step.repeats, step.print_phases) == (
         24,
         24,
         1,
@@ -114,14 +114,14 @@ def test_one_step_is_taken_once_and_held_against_what_must_be_stored(measured, t
     stored = point["must_store_bytes"]
     assert stored["streams"] == stored["gradients_of_streams"] == 2 * 24 * 8 * 4
     assert stored["buckets"] == 2 * 4 * 24 * 2
-    assert "to be stored: streams 0.00 + " in capfd.readouterr().out
+    assert "minimum by arithmetic: streams 0.00 + " in capfd.readouterr().out
 
 
 def test_the_phases_of_a_step_are_told_in_order(capfd):
     tokens = torch.randint(19, (1, 40))
     model = ReformerLM(replace(SMALL, vocab_size=19, n_layers=2, loss_chunk_size=13))
     optimizer = torch.optim.Adam(model.parameters())
-    with told_phases(model, optimizer):
+    with phases_printed(model, optimizer):
         model(tokens, tokens).nll.mean().backward()
         optimizer.step()
     told = [line.split("GB  ")[1] for line in capfd.readouterr().err.splitlines()]
@@ -144,7 +144,7 @@ def test_a_step_that_fails_for_want_of_memory_is_skipped_and_another_failure_is_
     sender = Sender()
     fail("DefaultCPUAllocator: can't allocate memory")
     step._child(sender, SMALL_STEP)
-    assert sender.result == {"skipped": "needs more memory than there is"}
+    assert sender.result == {"skipped": "out of memory"}
     for message in ("shapes do not match", "CUDA error: an illegal memory access was encountered"):
         fail(message)
         with pytest.raises(RuntimeError, match=message):

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from reformer.bench import peers, side_by_side
-from reformer.bench.alternate import alternate
 from reformer.bench.side_by_side import Sizes, run_side_by_side
 from reformer.bench.step import own_network
+from reformer.bench.timing import time_alternately
 from reformer.model.config import ReformerConfig
 from reformer.report.display import bench_table as report
 from reformer.report.display.figures import draw_figure
@@ -72,7 +72,7 @@ def test_sides_take_turns_and_a_slow_one_is_timed_once():
 
         return act
 
-    times = alternate({"quick": call("quick", 1), "slow": call("slow", 9)}, 3, 5, clock=lambda: now)
+    times = time_alternately({"quick": call("quick", 1), "slow": call("slow", 9)}, 3, 5, clock=lambda: now)
     assert calls == ["quick", "slow", "quick", "quick", "quick"]
     assert times == {"quick": [1, 1, 1], "slow": [9]}
 
@@ -198,7 +198,7 @@ def test_peers_take_a_training_step():
 def test_a_step_on_a_million_tokens_is_held_against_its_memory(content, gigabytes, met):
     point = {"seq_len": 1 << 20, "n_layers": 6, "must_store_bytes": {"streams": 4e9, "activations_if_stored": 9e9}}
     if gigabytes is None:
-        point |= {"skipped": "needs more memory than there is"}
+        point |= {"skipped": "out of memory"}
     else:
         point |= {"seconds_per_step": 90.0, "process_peak_bytes": gigabytes * 1e9}
     step = {"points": [point], "environment": {"commit": "0123456789ab+changes"}}

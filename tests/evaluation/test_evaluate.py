@@ -9,8 +9,7 @@ from safetensors.torch import save_file
 
 from reformer.data.config import DuplicationConfig
 from reformer.evaluation.evaluate import evaluate
-from reformer.model.attention_kinds import with_attention
-from reformer.model.config import ReformerConfig
+from reformer.model.config import ReformerConfig, with_attention
 from reformer.model.reformer_lm import ReformerLM
 from reformer.runs.config import EvaluationConfig, RunConfig
 from reformer.settings import SettingError

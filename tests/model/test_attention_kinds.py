@@ -4,15 +4,20 @@ import copy
 import pickle
 import subprocess
 import sys
+from dataclasses import asdict, replace
 
 import pytest
 import torch
 from small import small_batch, small_config, small_model, step, twin_of
 
 import reformer.model.attention as attention_module
+from reformer.bench.minimum_memory import minimum_bytes
+from reformer.bench.plan import sequence_flops, step_memory
 from reformer.model.attention import Attention
-from reformer.model.attention_kinds import KINDS, AttentionKind, attention_name, hashes, parse_attention, with_attention
+from reformer.model.attention_kinds import KINDS, AttentionKind, attention_name, hashes, parse_attention
+from reformer.model.config import with_attention
 from reformer.model.lsh import lsh_attention
+from reformer.runs.name import RunSpec, run_name
 from reformer.settings import SettingError
 
 
@@ -100,6 +105,30 @@ def test_a_new_kind_has_a_name_and_one_that_hashes_ends_in_its_rounds(mean, hash
     evaluated = with_attention(config, "hashed-5")
     assert (evaluated.attention, evaluated.n_hashes) == (["hashed"], 5)
     assert (with_attention(config, "mean").attention, with_attention(config, "mean").n_hashes) == (["mean"], 3)
+
+
+def test_a_plan_counts_the_pairs_and_the_vectors_of_a_new_kind(monkeypatch, mean, hashed):
+    config, length = small_config(attention=["mean"], reversible=False), 29
+    full = replace(config, attention=["full"])
+    fewer_pairs = full.n_layers * (length * length / 2 - length)
+    products = 2 * (2 + 5) * fewer_pairs * full.n_heads * full.d_head
+    assert sequence_flops(full, length) - sequence_flops(config, length) == pytest.approx(products, abs=1)
+    stored = step_memory(config, length, 1, "adam")["stored"]
+    monkeypatch.setitem(KINDS, "mean", replace(KINDS["mean"], saved_vectors=2))
+    vectors = 4 * 2 * length * config.n_layers * config.n_heads * config.d_head
+    assert step_memory(config, length, 1, "adam")["stored"] - stored == vectors
+    assert minimum_bytes(config, length)["buckets"] == 0
+    assert minimum_bytes(replace(config, attention=["hashed"]), length)["buckets"] == 2 * 3 * 2 * 3 * length
+
+
+def test_a_run_is_named_after_a_new_kind_and_its_name_leads_back(mean, hashed):
+    model = asdict(small_config(attention=["mean", "hashed"]))
+    settings = {"data": {"name": "wikipedia"}, "model": model, "optimizer": {}, "trainer": {}, "seed": 1}
+    assert run_name(settings, settings) == "wikipedia_mean-hashed-3_reversible_seed-1"
+    overrides = RunSpec.parse("wikipedia_mean-hashed-3_reversible").overrides()
+    assert {"model.attention=[mean,hashed]", "model.n_hashes=3"} <= set(overrides)
+    with pytest.raises(SettingError, match=r"mean, lsh-N, hashed-N .* got 'maen'"):
+        RunSpec.parse("wikipedia_maen_reversible").overrides()
 
 
 @pytest.mark.parametrize("attention", [["full"], ["lsh"], ["local", "local", "lsh"], ["off", "full", "lsh", "lsh"]])

@@ -1,5 +1,5 @@
 import pytest
-from fake_results import ALL_RUNS, DATA, RUNS, listed, results, write_json, write_results, write_run
+from fake_results import ALL_RUNS, RUNS, results, write_json, write_results, write_run
 
 from reformer.files import Root, read_json
 from reformer.report.build import metrics
@@ -72,14 +72,15 @@ def test_the_score_as_trained_is_found_under_either_name(tmp_path):
     assert run.score("trained") == 5.25
 
 
-NEW_DATA = {"text": "mytext", "images": "mypictures"}
-
-
-def test_new_data_sets_have_all_their_claims_judged(tmp_path):
-    runs = [name.replace("wikipedia", "mytext").replace("photos", "mypictures") for name in ALL_RUNS]
-    write_results(tmp_path, runs, (1, 2, 3))
-    of_new_data = Results(Root(tmp_path), "cpu", listed(runs, (1, 2, 3), DATA | NEW_DATA))
-    assert [claim.id for claim in CLAIMS if judge(claim, of_new_data).measured is None] == []
+def test_new_data_sets_of_params_yaml_have_all_their_claims_judged(tmp_path):
+    lists: dict[str, list[str]] = {}
+    for name in ALL_RUNS:
+        data, _, rest = name.partition("_")
+        lists.setdefault({"wikipedia": "text", "photos": "images"}.get(data, data), []).append(rest)
+    found = ListedRuns.of(lists, dict.fromkeys(lists, (1, 2, 3)), text="mytext", images="my_pictures")
+    write_results(tmp_path, list(found.seeds), (1, 2, 3))
+    assert {"mytext_lsh-2_ordinary", "my_pictures_full_ordinary"} <= found.seeds.keys()
+    assert [claim.id for claim in CLAIMS if judge(claim, Results(Root(tmp_path), "cpu", found)).measured is None] == []
 
 
 def test_the_order_of_the_lists_decides_nothing(tmp_path):
@@ -93,14 +94,16 @@ def test_the_order_of_the_lists_decides_nothing(tmp_path):
     assert metrics(forward, judgements[0]) == metrics(backward, judgements[1])
 
 
-def test_two_pairs_that_fit_are_an_error_that_names_both(tmp_path):
-    runs = [
-        f"wikipedia_{attention}_{residuals}"
-        for attention in ("full", "lsh-2")
-        for residuals in ("reversible", "ordinary")
-    ]
-    with pytest.raises(SettingError, match=r"\(wikipedia_full_reversible, .*\) and \(wikipedia_lsh-2_reversible, "):
-        judge(next(claim for claim in CLAIMS if claim.id == "reversible_text"), results(tmp_path, runs))
+@pytest.mark.parametrize(
+    ("claim_id", "end"), [("reversible_text", "ordinary"), ("deeper_is_better", "reversible_layers-6")]
+)
+def test_two_selections_that_fit_are_an_error_that_names_both(tmp_path, claim_id, end):
+    runs = [f"wikipedia_{attention}_{rest}" for attention in ("full", "lsh-2") for rest in ("reversible", end)]
+    claim = next(claim for claim in CLAIMS if claim.id == claim_id)
+    for ordered in (runs, runs[::-1]):
+        with pytest.raises(SettingError, match=r"^runs: \(.*\) and \(.*\) both differ in .*: leave only one") as error:
+            judge(claim, results(tmp_path, ordered))
+        assert all(name in str(error.value) for name in runs)
 
 
 def test_runs_along_a_setting_are_ordered_by_their_actual_value(tmp_path):

@@ -51,16 +51,28 @@ class Stop(Callback):
             raise OSError("the machine went away")
 
 
-@pytest.mark.parametrize("accumulate", [1, 2])
-def test_a_run_that_was_interrupted_ends_as_if_it_had_not_been(monkeypatch, accumulate):
+@pytest.mark.parametrize(
+    ("accumulate", "differently"),
+    [
+        (1, {}),
+        (2, {}),
+        (1, {"log_every": 3}),
+        pytest.param(2, {"log_every": 3, "num_workers": 2}, marks=pytest.mark.slow),
+    ],
+)
+def test_a_run_that_was_interrupted_ends_as_if_it_had_not_been(monkeypatch, accumulate, differently):
+    """Also where the second start logs or loads its batches differently."""
     train.train(tiny_run("whole", accumulate=accumulate), "")
-    build = train._trainer
+    build, starts = train._trainer, []
     with monkeypatch.context() as patch:
         patch.setattr(train, "_trainer", lambda run, callbacks, logger: build(run, [*callbacks, Stop()], logger))
         with pytest.raises(OSError, match="went away"):
             train.train(tiny_run("cut", accumulate=accumulate), "")
     assert list(Path(".checkpoints").glob("*/last.ckpt"))
-    train.train(tiny_run("cut", accumulate=accumulate), "")
+    with monkeypatch.context() as patch:
+        patch.setattr(train.LearningCurve, "on_train_start", lambda _, trainer, __: starts.append(trainer.global_step))
+        train.train(tiny_run("cut", accumulate=accumulate, **differently), "")
+    assert starts == [2]
     assert contents("cut") == contents("whole")
     assert not list(Path(".checkpoints").iterdir())
 
@@ -132,6 +144,18 @@ def test_the_environment_says_where_and_how_fast():
     assert found["torch"] == torch.__version__
 
 
+def test_a_training_imports_nothing_of_the_report(script, environment):
+    """Since a mistake in the report would stop it."""
+    environment["PYTHONPROFILEIMPORTTIME"] = "1"  # prints each import of the process
+    sizes = ["data.seq_len=16", "data.batch_size=2", "data.eval_sequences=3", "model.n_layers=1", "model.chunk_len=4"]
+    places = [f"root={Path('data').absolute()}", f"logger.dir={Path('wandb').absolute()}"]
+    done = script("train", "data=duplication", "trainer.max_steps=1", *sizes, *places)
+    assert done.returncode == 0, done.stderr
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    assert "reformer.training.train" in imported
+    assert not {name for name in imported if name.startswith("reformer.report")}
+
+
 @pytest.mark.slow
 def test_two_devices_train_and_score_like_one(tmp_path):
     """In a process of its own: Lightning starts the second by running the same script again."""
@@ -140,7 +164,8 @@ def test_two_devices_train_and_score_like_one(tmp_path):
         f"import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r})\n"
         "from tiny import tiny_run\nfrom reformer.training import train\n"
         "if __name__ == '__main__':\n"
-        "    run = tiny_run(sys.argv[1], devices=int(sys.argv[2]), strategy=sys.argv[3])\n"
+        "    run = tiny_run(sys.argv[1], strategy=sys.argv[3])\n"
+        "    run.trainer.devices = int(sys.argv[2])  # does not divide the batch of 3\n"
         "    run.data.batch_size, run.model.dropout, run.model.attention = 4, 0.0, ['full']\n"
         "    train.train(run, '')\n"
     )

@@ -1,9 +1,7 @@
-"""Time and memory of training steps: along the length (Figure 5 right), with each technique on and off (Tables 1 and 3).
-
-Or of one step that takes minutes: a million tokens, the paper's own sizes.
-"""
+"""Benchmarks of training steps: time by length (Figure 5 right), memory by technique (Tables 1 and 3), single long steps."""
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from time import perf_counter
@@ -11,13 +9,13 @@ from typing import Any
 
 import torch
 
-from reformer.bench.arithmetic import in_words, must_store
 from reformer.bench.config import ONE_STEP, BenchmarkConfig
-from reformer.bench.memory import memory_steps
+from reformer.bench.memory_benchmark import memory_steps
+from reformer.bench.minimum_memory import format_minimum, minimum_bytes
 from reformer.bench.step import Step, measure
 from reformer.files import write_json
 from reformer.machine import choose_device, environment
-from reformer.model.attention_kinds import with_attention
+from reformer.model.config import with_attention
 from reformer.progress import ProgressBar
 from reformer.runs.config import LoggerConfig
 from reformer.tracking.metrics import PEAK_MB, SECONDS_PER_STEP, benchmark_axis, benchmark_metric
@@ -27,17 +25,17 @@ Labels = dict[str, Any]
 
 
 def run_benchmark(config: BenchmarkConfig, path: Path, command: str, logger: LoggerConfig) -> dict[str, Any]:
-    """Measures every point of a benchmark and writes them to a file.
+    """Measures all points of a benchmark, writes them to a file and logs them.
 
     Args:
-        config: what to measure.
+        config: the benchmark.
         path: JSON file to write.
-        command: what was typed, for the record.
-        logger: where to log the curves.
+        command: command line, for the record.
+        logger: settings of W&B.
 
     Returns:
-        The content of the file: environment, tokens a step (speed_by_length), and points with their labels and what
-        `measure` gives, or `skipped` with a reason.
+        The content of the file: environment, tokens per step (speed_by_length only), and points, each with its labels and the
+        result of `measure`.
     """
     device = choose_device(config.accelerator).type
     begin = perf_counter()
@@ -54,7 +52,7 @@ def run_benchmark(config: BenchmarkConfig, path: Path, command: str, logger: Log
 
 
 def steps(config: BenchmarkConfig, device: str) -> list[tuple[Labels, Step]]:
-    """The steps to measure, each with the labels of its point."""
+    """Lists the steps to measure, each with the labels of its point."""
     if config.name == "speed_by_length":
         return [
             (
@@ -74,37 +72,39 @@ def steps(config: BenchmarkConfig, device: str) -> list[tuple[Labels, Step]]:
         return list(memory_steps(config, device))
     model = replace(config.model, max_seq_len=config.seq_len)
     labels: Labels = {"reversible": model.reversible, "n_layers": model.n_layers, "seq_len": config.seq_len}
-    step = Step(model, config.seq_len, 1, repeats=0, device=device, tells_phases=True)
-    return [({**labels, "must_store_bytes": must_store(model, config.seq_len)}, step)]
+    step = Step(model, config.seq_len, 1, repeats=0, device=device, print_phases=True)
+    return [({**labels, "must_store_bytes": minimum_bytes(model, config.seq_len)}, step)]
 
 
 def _measured(config: BenchmarkConfig, device: str) -> Iterator[tuple[Labels, dict[str, float | str]]]:
-    """Measures one step after the other, and shows how far it is."""
+    """Measures the steps one after the other, and reports the progress."""
     todo = steps(config, device)
-    with ProgressBar(config.name, len(todo), unit="points") as bar:
-        lines = not bar.on_terminal or config.name in ONE_STEP
+    bar = ProgressBar(config.name, len(todo), unit="points")
+    one_step = config.name in ONE_STEP
+    shown: AbstractContextManager[object] = nullcontext() if one_step else bar  # a long step prints its phases instead
+    with shown:
         for number, (labels, step) in enumerate(todo, 1):
-            stored = labels.get("must_store_bytes")
-            text = ", ".join(f"{name} {value}" for name, value in labels.items() if value is not stored)
+            minimum = labels.get("must_store_bytes")
+            text = ", ".join(f"{name} {value}" for name, value in labels.items() if value is not minimum)
             bar.note(text)
             result = measure(step)
             bar.advance()
-            if lines:
-                print(f"{config.name} {number} of {len(todo)}: {text}: {_in_words(result)}", flush=True)
-            if stored:
-                print(f"to be stored: {in_words(stored)}")
+            if one_step or not bar.on_terminal:
+                print(f"{config.name} {number} of {len(todo)}: {text}: {_format_result(result)}", flush=True)
+            if minimum:
+                print(f"minimum by arithmetic: {format_minimum(minimum)}")
             yield labels, result
 
 
-def _in_words(result: dict[str, float | str]) -> str:
+def _format_result(result: dict[str, float | str]) -> str:
     if "skipped" in result:
         return f"skipped: {result['skipped']}"
-    peak, whole = float(result["peak_bytes"]), float(result["process_peak_bytes"])
-    return f"{result['seconds_per_step']:.3f} s, peak {peak / 1e6:,.0f} MB above rest, {whole / 1e6:,.0f} MB in all"
+    extra, peak = float(result["peak_bytes"]), float(result["process_peak_bytes"])
+    return f"{result['seconds_per_step']:.3f} s, peak of the step {extra / 1e6:,.0f} MB, of the process {peak / 1e6:,.0f} MB"
 
 
 def _log(config: BenchmarkConfig, points: list[dict[str, Any]], logger: LoggerConfig) -> None:
-    """Logs a curve for each attention, or choice of techniques, against its axis."""
+    """Logs a curve for each attention or set of techniques."""
     settings = asdict(config)
     settings |= variant(config.name, settings)
     opened = open_run(logger, config.name, config.name, "benchmark", settings, [config.name])
@@ -125,7 +125,7 @@ def _log(config: BenchmarkConfig, points: list[dict[str, Any]], logger: LoggerCo
 
 
 def _axis_and_curve(name: str, point: dict[str, Any]) -> tuple[str, str]:
-    """The label that a point is drawn against, and the name of its curve."""
+    """Returns the label on the horizontal axis of a point, and the name of its curve."""
     if name == "speed_by_length":
         return "seq_len", point["attention"]
     residuals = "reversible" if point["reversible"] else "ordinary"

@@ -1,4 +1,4 @@
-"""What defines a benchmark of speed and memory. Free of torch."""
+"""The configuration of a benchmark of speed and memory. Importing this module does not import torch."""
 
 from dataclasses import dataclass, field
 
@@ -9,26 +9,24 @@ from reformer.model.config import ReformerConfig
 from reformer.settings import require, require_at_least, require_choice
 
 BENCHMARKS = ("speed_by_length", "memory")
-"""Those of the paper's figures and tables, which `dvc repro` runs."""
+"""The benchmarks of the paper's figures and tables, which `dvc repro` runs."""
 ONE_STEP = ("million", "paper_size")
-"""Those of one training step that takes minutes."""
+"""The benchmarks of a single training step that takes minutes."""
 
 
 @dataclass
 class BenchmarkConfig:
-    """One benchmark: training steps of `model`, varied along one axis or several, or one step."""
+    """Training steps of `model`, varied along one axis or several, or a single step."""
 
     name: str = MISSING
-    """speed_by_length: attention by length at constant tokens; memory: each technique on and off, along four axes.
-
-    million, paper_size: one step, beside the arithmetic of what it must store.
-    """
+    """speed_by_length: attention by length at constant tokens per step. memory: each technique on and off, along four axes.
+    million, paper_size: a single step, and the minimum of its memory by arithmetic."""
     model: ReformerConfig = field(default_factory=ReformerConfig)
-    """Everything that is not varied."""
+    """All settings that do not vary."""
     tokens: int = 8192
-    """speed_by_length: tokens a step, length times sequences."""
+    """speed_by_length: tokens per step, the product of length and number of sequences."""
     lengths: list[int] = field(default_factory=list)
-    """speed_by_length, memory: tokens a sequence."""
+    """speed_by_length, memory: tokens per sequence."""
     attentions: list[str] = field(default_factory=lambda: ["full", "lsh-1", "lsh-2", "lsh-4", "lsh-8"])
     """speed_by_length: full, local or lsh-N."""
     depths: list[int] = field(default_factory=list)
@@ -38,9 +36,9 @@ class BenchmarkConfig:
     widths: list[int] = field(default_factory=list)
     """memory: values of d_ff."""
     seq_len: int = 1024
-    """memory (where the length is not varied), million, paper_size: tokens of the one sequence."""
+    """million, paper_size, and the axes of memory other than length: tokens of the single sequence."""
     repeats: int = 5
-    """speed_by_length: steps that are timed, after one that is not; the median counts."""
+    """speed_by_length: timed steps after a warm-up. The result is their median."""
     accelerator: str = "auto"
     """auto, cpu or gpu."""
 
@@ -58,6 +56,9 @@ class BenchmarkConfig:
             for name in ("lengths", "depths", "rounds", "widths"):
                 values = getattr(self, name)
                 require(bool(values) and min(values) >= 1, name, "a list of numbers >= 1", values)
-            for name in ("ff_chunk_size", "loss_chunk_size"):  # what is switched off must be on
+            for name in (
+                "ff_chunk_size",
+                "loss_chunk_size",
+            ):  # the benchmark compares with 0, which switches chunks off
                 size = getattr(self.model, name)
                 require(size >= 1, f"model.{name}", ">= 1", size)

@@ -1,6 +1,6 @@
-"""The other Reformers, called through their public classes, at the settings that make them most like ours.
+"""Two other implementations of the Reformer, with the settings under which they resemble this one most.
 
-They are installed beside the project by `make bench` and only there (`requirements-bench.txt`).
+Only `make bench` installs them (`requirements-bench.txt`).
 
 Shapes: B batch, H heads, L positions, D width of a head.
 """
@@ -14,22 +14,24 @@ from types import ModuleType
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from reformer.bench.step import LossOf
+from reformer.bench.step import Loss
 from reformer.model.config import ReformerConfig
 from reformer.settings import SettingError
 
-Attend = Callable[[Tensor, Tensor], Tensor]
-"""Attention of shared queries and keys (B, H, L, D) over values (B, H, L, D)."""
+Attention = Callable[[Tensor, Tensor], Tensor]
+"""A function of shared queries and keys, (B, H, L, D), and values, (B, H, L, D)."""
 
 
-def reformer_pytorch_attention(chunk_len: int, n_hashes: int, same_masks: bool) -> Attend:
-    """reformer-pytorch's causal LSH attention; its bucket_size is our chunk_len, which makes half as many buckets.
+def reformer_pytorch_attention(chunk_len: int, n_hashes: int, same_masks: bool) -> Attention:
+    """Builds reformer-pytorch's causal LSH attention, which has half as many buckets as ours for the same chunk_len.
 
     Args:
-        same_masks: with the same-bucket mask and the correction of duplicates, as ours and the paper's; its defaults leave both
-            out and are faster.
+        chunk_len: its bucket_size.
+        n_hashes: hash rounds.
+        same_masks: use the same-bucket mask and the correction of duplicates, as the paper does. The defaults of
+            reformer-pytorch omit both and are faster.
     """
-    module = _imported("reformer_pytorch").LSHAttention(
+    module = _import_peer("reformer_pytorch").LSHAttention(
         bucket_size=chunk_len,
         n_hashes=n_hashes,
         causal=True,
@@ -43,9 +45,9 @@ def reformer_pytorch_attention(chunk_len: int, n_hashes: int, same_masks: bool) 
     return attend
 
 
-def reformer_pytorch(config: ReformerConfig) -> tuple[nn.Module, LossOf]:
-    """reformer-pytorch's ReformerLM: the same widths, chunks and ReLU, axial positions (which it adds up at full width)."""
-    model = _imported("reformer_pytorch").ReformerLM(
+def reformer_pytorch(config: ReformerConfig) -> tuple[nn.Module, Loss]:
+    """Builds reformer-pytorch's ReformerLM with our widths, chunks and ReLU. Its axial position embeddings have full width."""
+    model = _import_peer("reformer_pytorch").ReformerLM(
         num_tokens=config.vocab_size,
         dim=config.d_model,
         depth=config.n_layers,
@@ -68,10 +70,10 @@ def reformer_pytorch(config: ReformerConfig) -> tuple[nn.Module, LossOf]:
     return model, loss
 
 
-def transformers(config: ReformerConfig) -> tuple[nn.Module, LossOf]:
-    """transformers' ReformerModelWithLMHead: LSH attention in all layers, the same widths, chunks and ReLU, no dropout."""
+def transformers(config: ReformerConfig) -> tuple[nn.Module, Loss]:
+    """Builds transformers' ReformerModelWithLMHead with LSH attention in all layers, our widths, chunks and ReLU."""
     logging.getLogger("transformers").setLevel(logging.ERROR)
-    library = _imported("transformers")
+    library = _import_peer("transformers")
     model = library.ReformerModelWithLMHead(
         library.ReformerConfig(
             vocab_size=config.vocab_size,
@@ -108,21 +110,19 @@ PEERS = {"reformer-pytorch": reformer_pytorch, "transformers": transformers}
 
 
 def require_peers() -> None:
-    """Raises a SettingError where one of them is not installed."""
-    _imported("reformer_pytorch")
-    _imported("transformers")
+    """Raises a SettingError if a peer is not installed."""
+    _import_peer("reformer_pytorch")
+    _import_peer("transformers")
 
 
-def _imported(name: str) -> ModuleType:
+def _import_peer(name: str) -> ModuleType:
     try:
         return import_module(name)
     except ModuleNotFoundError:
-        raise SettingError(
-            f"{name} is not installed here: run `make bench`, which installs it in .venv-bench"
-        ) from None
+        raise SettingError(f"{name} is not installed here: run `make bench`, which installs it") from None
 
 
 def _factors(length: int) -> tuple[int, int]:
-    """Two factors, as nearly equal as can be: both peers want the product to be the length."""
+    """Splits the length into two factors of similar size. Both peers require that their product equals the length."""
     rows = next(rows for rows in range(isqrt(length), 0, -1) if length % rows == 0)
     return rows, length // rows

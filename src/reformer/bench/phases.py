@@ -1,4 +1,4 @@
-"""Tells what a training step of minutes computes now: which pass, which layer, and how long it has taken so far."""
+"""Progress of a training step that takes minutes: the current pass and layer, the elapsed time and the memory."""
 
 import sys
 from collections.abc import Iterator
@@ -15,43 +15,42 @@ from reformer.model.residual import Layer
 
 
 @contextmanager
-def told_phases(model: ReformerLM, optimizer: Optimizer) -> Iterator[None]:
-    """Prints a line on standard error whenever a step begins another phase; on a terminal, over the one before.
+def phases_printed(model: ReformerLM, optimizer: Optimizer) -> Iterator[None]:
+    """Prints each new phase of the step to standard error. A terminal shows the current phase only.
 
-    Every branch of a reversible network, and its head, normalises what it reads, once in the forward pass and once more in the
-    backward pass, which computes it again: this is what is watched.
+    Each branch of a reversible network, and its head, begins with a LayerNorm, in the forward pass and again when the backward
+    pass recomputes it. Hooks on these LayerNorms detect the phases.
     """
     with ExitStack() as hooks:
-        begin, last, seen_head = perf_counter(), "", False
+        begin, last, loss_began = perf_counter(), "", False
         on_terminal = sys.stderr.isatty()
 
-        def tell(text: str) -> None:
+        def show(phase: str) -> None:
             nonlocal last
-            if text == last:
+            if phase == last:
                 return
-            last = text
+            last = phase
             seconds, peak = perf_counter() - begin, peak_bytes(torch.device("cpu")) / 1e9
-            line = f"{seconds:6.0f} s  peak of the process so far {peak:5.1f} GB  {text}"
-            print(
-                f"\r\033[K{line}" if on_terminal else line, end="" if on_terminal else "\n", file=sys.stderr, flush=True
-            )
+            line = f"{seconds:6.0f} s  peak memory of the process {peak:5.1f} GB  {phase}"
+            start, end = ("\r\033[K", "") if on_terminal else ("", "\n")
+            print(f"{start}{line}", end=end, file=sys.stderr, flush=True)
 
-        def watch(norm: nn.Module, text: str, head: bool) -> None:
-            def seen(*_: object) -> None:
-                nonlocal seen_head
-                seen_head = seen_head or head
-                tell(text if head else f"{'backward' if seen_head else 'forward'}, {text}")
+        def watch(norm: nn.Module, name: str, is_head: bool = False) -> None:
+            def hook(*_: object) -> None:
+                nonlocal loss_began
+                loss_began = loss_began or is_head
+                show(name if is_head else f"{'backward' if loss_began else 'forward'}, {name}")
 
-            hooks.callback(norm.register_forward_pre_hook(seen).remove)
+            hooks.callback(norm.register_forward_pre_hook(hook).remove)
 
         layers = list(model.stack.layers)
         for number, layer in enumerate(layers, 1):
             assert isinstance(layer, Layer)
-            watch(layer.attention.norm, f"layer {number} of {len(layers)}, attention", False)
-            watch(layer.feed_forward.norm, f"layer {number} of {len(layers)}, feed-forward", False)
-        watch(model.head.norm, "loss", True)
-        hooks.callback(optimizer.register_step_pre_hook(lambda *_: tell("optimiser")).remove)
+            watch(layer.attention.norm, f"layer {number} of {len(layers)}, attention")
+            watch(layer.feed_forward.norm, f"layer {number} of {len(layers)}, feed-forward")
+        watch(model.head.norm, "loss", is_head=True)
+        hooks.callback(optimizer.register_step_pre_hook(lambda *_: show("optimiser")).remove)
         yield
-        tell("done")
+        show("done")
         if on_terminal:
             print(file=sys.stderr)

@@ -1,4 +1,4 @@
-"""One measured training step, in a process of its own: memory that another has used would count as its peak."""
+"""Time and peak memory of a training step, measured in a new process: earlier use of memory would raise the peak."""
 
 import ctypes
 import multiprocessing
@@ -18,56 +18,56 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim import Adam, Optimizer
 
-from reformer.bench.phases import told_phases
+from reformer.bench.phases import phases_printed
 from reformer.machine import peak_bytes
 from reformer.model.config import ReformerConfig
 from reformer.model.reformer_lm import ReformerLM
 from reformer.processes import end_with_parent
 
 PRELOADED = ["reformer.bench.step", "torch._dynamo"]
-"""What every step needs; the second is loaded by the first optimiser that is made."""
+"""Modules that every step needs. The first optimiser of a process imports the second."""
 
-WANTS_MEMORY = ("out of memory", "can't allocate memory")
-"""What the errors for want of memory say, of CUDA and of the CPU."""
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory")
+"""Parts of the error messages of CUDA and of the CPU when memory runs out."""
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""Options of glibc's mallopt, from malloc.h."""
+"""Options of glibc's mallopt (malloc.h)."""
 
-LossOf = Callable[[Tensor], Tensor]
-"""The mean loss of a batch of tokens, (B, L)."""
+Loss = Callable[[Tensor], Tensor]
+"""A function of tokens, (B, L), that returns their mean loss."""
 
 
-def own_network(config: ReformerConfig) -> tuple[nn.Module, LossOf]:
-    """This project's network, and its loss."""
+def own_network(config: ReformerConfig) -> tuple[nn.Module, Loss]:
+    """Builds this project's network, and its loss."""
     model = ReformerLM(config)
     return model, lambda tokens: model(tokens, tokens).nll.mean()
 
 
 @dataclass(frozen=True)
 class Step:
-    """A training step (forward, backward, Adam) to be measured."""
+    """A training step to measure: forward pass, backward pass and Adam."""
 
     model: ReformerConfig
     seq_len: int
     batch_size: int
     repeats: int
-    """Steps that are timed, after one that is not; 0 times that one."""
+    """Timed steps after a warm-up. 0 times the warm-up itself."""
     device: str
-    network: Callable[[ReformerConfig], tuple[nn.Module, LossOf]] = own_network
-    tells_phases: bool = False
-    """Whether it tells what it computes now, for steps of minutes."""
+    network: Callable[[ReformerConfig], tuple[nn.Module, Loss]] = own_network
+    print_phases: bool = False
+    """Print the current pass and layer, for steps that take minutes."""
     unfused: bool = False
-    """Whether full attention follows its plain formula, which holds the weights of all pairs of positions."""
+    """Compute full attention by its plain formula, which stores the weights of all pairs of positions."""
     exact_peak: bool = False
-    """Whether freed memory goes back to the system at once: slower, but the peak is what was held at a time, to a per cent."""
+    """Return freed memory to the system at once. This is slower, but makes the peak exact to one per cent."""
 
 
 def measure(step: Step) -> dict[str, float | str]:
-    """Runs a step in a process of its own.
+    """Measures a step in a new process.
 
     Returns:
-        seconds_per_step (the median), seconds_min, seconds_max, and peak_bytes above what the network holds at rest with its
-        gradients and the optimiser's state; or `skipped` with the reason, where the step cannot be run.
+        seconds_per_step (the median), seconds_min, seconds_max, process_peak_bytes, and peak_bytes, the peak above the
+        memory of the weights, their gradients and the optimiser's state. Or `skipped` with the reason if the step cannot run.
     """
     context = fresh_processes()
     receiver, sender = context.Pipe(duplex=False)
@@ -79,16 +79,16 @@ def measure(step: Step) -> dict[str, float | str]:
     except EOFError:
         process.join()
         if process.exitcode == -signal.SIGKILL:
-            return {"skipped": "was killed by the system, most likely for want of memory"}
-        raise RuntimeError(f"a measured step ended with status {process.exitcode}") from None
+            return {"skipped": "killed by the system, which probably ran out of memory"}
+        raise RuntimeError(f"the process of a measured step ended with status {process.exitcode}") from None
     finally:
         process.join()
 
 
 def fresh_processes() -> BaseContext:
-    """Starts processes that hold nothing but loaded code, and hold it at once: copies of one that only loads it.
+    """Returns a context whose processes start with all code loaded and nothing else, as forks of a server that only imports.
 
-    That one computes nothing, so that it has no threads and no CUDA, which a copy could not use.
+    The server has neither threads nor CUDA, because neither would work in a fork.
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():  # Windows
         return multiprocessing.get_context("spawn")
@@ -98,35 +98,34 @@ def fresh_processes() -> BaseContext:
 
 
 def _child(sender: Connection, step: Step) -> None:
-    end_with_parent()  # a step may take minutes
+    end_with_parent()
     try:
-        attention = sdpa_kernel(SDPBackend.MATH) if step.unfused else nullcontext()
-        with attention:
+        with sdpa_kernel(SDPBackend.MATH) if step.unfused else nullcontext():
             sender.send(_measure(step))
-    except RuntimeError as error:  # torch.OutOfMemoryError is one
-        if not any(words in str(error) for words in WANTS_MEMORY):
+    except RuntimeError as error:  # the base class of torch.OutOfMemoryError
+        if not any(text in str(error) for text in OUT_OF_MEMORY):
             raise
-        sender.send({"skipped": "needs more memory than there is"})
+        sender.send({"skipped": "out of memory"})
 
 
 def _measure(step: Step) -> dict[str, float | str]:
     device = torch.device(step.device)
     torch.manual_seed(1)
     if step.exact_peak:
-        _give_back_at_once()
-    _warm_up(step, device)
-    model, loss, optimizer = _trained(step, device)
-    _begin(model, optimizer)
+        _return_freed_memory()
+    _load_code(step, device)
+    model, loss, optimizer = _build(step, device)
+    _allocate_state(model, optimizer)
     phases: AbstractContextManager[None] = nullcontext()
-    if step.tells_phases and isinstance(model, ReformerLM):
-        phases = told_phases(model, optimizer)
+    if step.print_phases and isinstance(model, ReformerLM):
+        phases = phases_printed(model, optimizer)
     tokens = torch.randint(step.model.vocab_size, (step.batch_size, step.seq_len), device=device)
-    at_rest = _restart_peak(device)
+    at_rest = _reset_peak(device)
     with phases:
-        seconds = [take_step(loss, optimizer, tokens)]
+        seconds = [timed_step(loss, optimizer, tokens)]
     peak = peak_bytes(device) - at_rest
     if step.repeats:
-        seconds = [take_step(loss, optimizer, tokens) for _ in range(step.repeats)]
+        seconds = [timed_step(loss, optimizer, tokens) for _ in range(step.repeats)]
     return {
         "seconds_per_step": median(seconds),
         "seconds_min": min(seconds),
@@ -136,39 +135,39 @@ def _measure(step: Step) -> dict[str, float | str]:
     }
 
 
-def take_step(loss: LossOf, optimizer: Optimizer, tokens: Tensor) -> float:
-    """One training step; its seconds."""
-    _wait(tokens.device)
+def timed_step(loss: Loss, optimizer: Optimizer, tokens: Tensor) -> float:
+    """Takes a training step and returns its seconds."""
+    _synchronize(tokens.device)
     begin = time.perf_counter()
     optimizer.zero_grad()
     loss(tokens).backward()
     optimizer.step()
-    _wait(tokens.device)
+    _synchronize(tokens.device)
     return time.perf_counter() - begin
 
 
-def _trained(step: Step, device: torch.device) -> tuple[nn.Module, LossOf, Optimizer]:
+def _build(step: Step, device: torch.device) -> tuple[nn.Module, Loss, Optimizer]:
     model, loss = step.network(step.model)
     return model.to(device), loss, Adam(model.parameters())
 
 
-def _warm_up(step: Step, device: torch.device) -> None:
-    """Loads all code and libraries: a step of the same network on a short sequence."""
+def _load_code(step: Step, device: torch.device) -> None:
+    """Loads all code and libraries by a step of the same network on a short sequence."""
     length = min(step.seq_len, 2 * step.model.chunk_len)
     short = replace(step.model, max_seq_len=length, axial_pos_shape=[])
-    _, loss, optimizer = _trained(replace(step, model=short), device)
-    take_step(loss, optimizer, torch.randint(step.model.vocab_size, (1, length), device=device))
+    _, loss, optimizer = _build(replace(step, model=short), device)
+    timed_step(loss, optimizer, torch.randint(step.model.vocab_size, (1, length), device=device))
 
 
-def _begin(model: nn.Module, optimizer: Optimizer) -> None:
-    """Makes what a network in training holds at rest: gradients, here 0, and the optimiser's state."""
+def _allocate_state(model: nn.Module, optimizer: Optimizer) -> None:
+    """Allocates what a network keeps between steps: gradients, here zero, and the optimiser's state."""
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
     optimizer.step()
 
 
-def _restart_peak(device: torch.device) -> int:
-    """Makes the peak begin anew, where that can be done, and returns the bytes held now."""
+def _reset_peak(device: torch.device) -> int:
+    """Resets the peak if the system allows it, and returns the bytes in use."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return torch.cuda.memory_allocated(device)
@@ -178,10 +177,10 @@ def _restart_peak(device: torch.device) -> int:
     return peak_bytes(device)
 
 
-def _give_back_at_once() -> None:
-    """Keeps glibc, where that is the C library, from holding back freed blocks of more than 128 KiB for later use.
+def _return_freed_memory() -> None:
+    """Makes glibc return freed blocks of more than 128 KiB to the system instead of keeping them for reuse.
 
-    What it holds back counts as the process's, and changes by a tenth from one size of tensors to the next.
+    Kept blocks count as memory of the process, and differ by a tenth between similar sizes of tensors.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
@@ -189,6 +188,6 @@ def _give_back_at_once() -> None:
             mallopt(option, 1 << 17)
 
 
-def _wait(device: torch.device) -> None:
+def _synchronize(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -1,17 +1,17 @@
-"""What the paper proposes to save memory (Tables 1 and 3), on and off. Free of torch."""
+"""The paper's techniques that save memory (Tables 1 and 3), on and off. Importing this module does not import torch."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Techniques:
-    """What a training step makes use of."""
+    """The techniques that a training step uses."""
 
     attention: str = "lsh"
-    """lsh, full, or unfused: full attention that holds the weights of all pairs, as it did when the paper was written."""
+    """lsh, full, or unfused: full attention that stores the weights of all pairs, as was usual when the paper was written."""
     reversible: bool = True
     chunked: bool = True
-    """Whether feed-forward and loss are computed a part of the sequence at a time."""
+    """Compute feed-forward and loss in chunks of the sequence."""
 
 
 ALL_TECHNIQUES = Techniques()
@@ -22,10 +22,10 @@ NO_TECHNIQUE, NO_TECHNIQUE_UNFUSED = (
     Techniques(attention, reversible=False, chunked=False) for attention in ("full", "unfused")
 )
 
-COMPARED = {
+TECHNIQUES_BY_AXIS = {
     "seq_len": (ALL_TECHNIQUES, FULL_ATTENTION, UNFUSED_ATTENTION, NO_TECHNIQUE, NO_TECHNIQUE_UNFUSED),
     "n_layers": (ALL_TECHNIQUES, WITHOUT_REVERSIBLE),
     "n_hashes": (ALL_TECHNIQUES, WITHOUT_REVERSIBLE),
     "d_ff": (ALL_TECHNIQUES, WITHOUT_CHUNKS),
 }
-"""What the benchmark of memory compares along each axis."""
+"""The techniques that the memory benchmark compares along each axis."""

@@ -11,7 +11,8 @@ from reformer.data.batches.feed import evaluation_batches
 from reformer.evaluation.trained import open_run_on_weights, trained_model, weights_of
 from reformer.files import write_json
 from reformer.machine import choose_device
-from reformer.model.attention_kinds import attention_name, hashes, with_attention
+from reformer.model.attention_kinds import attention_name, hashes
+from reformer.model.config import with_attention
 from reformer.model.reformer_lm import ReformerLM
 from reformer.runs.config import RunConfig
 from reformer.tracking.metrics import SCORES, evaluation_score, evaluations

@@ -40,31 +40,31 @@ def generate(run: RunConfig) -> dict[str, Any]:
         SettingError: the data is neither text nor images, or its sequences are too short.
         DataError: the run has not been trained.
     """
-    wanted = run.generation
+    settings, n_tokens = run.generation, run.generation.n_tokens
     require_choice("data.kind", run.data.kind, (TextConfig.kind, ImagesConfig.kind))
-    require(wanted.n_tokens < run.data.seq_len, "generation.n_tokens", f"< {run.data.seq_len}", wanted.n_tokens)
+    require(n_tokens < run.data.seq_len, "generation.n_tokens", f"< {run.data.seq_len}", n_tokens)
     weights, device = weights_of(run), choose_device(run.trainer.accelerator)
-    held_out = evaluation_batches(run.data, run.processed, wanted.split, run.seed)
-    batch = held_out.sequences(evenly_spaced(held_out.n_sequences, wanted.n_samples))
-    n_given = run.data.seq_len - wanted.n_tokens
+    held_out = evaluation_batches(run.data, run.processed, settings.split, run.seed)
+    batch = held_out.sequences(evenly_spaced(held_out.n_sequences, settings.n_samples))
+    n_given = run.data.seq_len - n_tokens
     # A prefix is hashed into the buckets of the whole sequence, as in training.
     n_buckets = run.model.n_buckets or count_buckets(run.data.seq_len, run.model.chunk_len)
     model = trained_model(replace(run.model, n_buckets=n_buckets), weights, device)
     torch.manual_seed(run.seed)
     start = time.perf_counter()
     prefix, generator = batch.inputs[:, : n_given + 1].to(device), torch.Generator().manual_seed(run.seed)
-    generated = generate_tokens(model, prefix, wanted.n_tokens, wanted.temperature, generator)
+    generated = generate_tokens(model, prefix, n_tokens, settings.temperature, generator)
     rate = generated.numel() / (time.perf_counter() - start)
     samples = [
         Sample(original[:n_given], end, original[n_given:])
         for original, end in zip(batch.targets.tolist(), generated.tolist(), strict=True)
     ]
-    content = {"name": run.name, "kind": run.data.kind, "split": wanted.split, "temperature": wanted.temperature}
+    content = {"name": run.name, "kind": run.data.kind, "split": settings.split, "temperature": settings.temperature}
     content["samples"] = [asdict(sample) for sample in samples]
     write_json(run.files.samples, content, indent=None)
     if isinstance(run.data, TextConfig):
         print(*(f"--- {as_text(sample.given[-80:])}[{as_text(sample.drawn)}]" for sample in samples), sep="\n")
-    print(f"{run.name}: generated {len(samples)} x {wanted.n_tokens} tokens, {rate:,.0f} tokens/s -> {weights.parent}")
+    print(f"{run.name}: generated {len(samples)} x {n_tokens} tokens, {rate:,.0f} tokens/s -> {weights.parent}")
     _log(run, weights, samples)
     return content
 

@@ -1,4 +1,4 @@
-"""Held-out sequences with a generated end, as text and as images. Free of torch but for the grid."""
+"""Held-out sequences with a generated end, as text and as images. Only `image_grid` imports torch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

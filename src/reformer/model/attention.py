@@ -16,7 +16,7 @@ from reformer.model.branch import Branch
 from reformer.model.config import ReformerConfig
 from reformer.model.lsh_hash import count_buckets, draw_rotations, hash_vectors
 
-# Elements of the queries that are computed at a time. Attention with more computes its heads in groups, to save memory.
+# Largest number of elements in the queries of a group of heads. Groups are computed one at a time, to save memory.
 MAX_QUERY_ELEMENTS = 1 << 24
 # Lower bound on the positions in a checkpointed chunk of the projections.
 MIN_CHUNK_LEN = 1 << 12
@@ -51,14 +51,14 @@ class Attention(Branch):
         n_heads = self.config.n_heads
         group_size = heads_per_group(self.config, x.shape[0] * x.shape[1])
         project = partial(linear, self.norm(x)) if group_size == n_heads else self._checkpointed_projection(x)
-        # Drawn for all heads at once, so that the random numbers do not depend on the size of a group.
+        # The rotations of all heads are drawn at once, so that they do not depend on the number of groups.
         rotations = self._rotations(x) if self.kind.hashes and not buckets else ()
         for group, first in enumerate(range(0, n_heads, group_size)):
             heads = slice(first, min(first + group_size, n_heads))
             yield self._output_of(heads, project, padding_mask, buckets, group, rotations)
 
     def _checkpointed_projection(self, x: Tensor) -> Callable[[Tensor], Tensor]:
-        """Returns a projection by a weight matrix that saves x alone: the normalised stream is larger than a group of heads."""
+        """Returns a checkpointed projection, which saves only x: the normalised stream is larger than a group of heads."""
         chunks = x.split(max(MIN_CHUNK_LEN, MAX_QUERY_ELEMENTS // (x.shape[0] * x.shape[2])), dim=1)
 
         def normalise_and_project(chunk: Tensor, weight: Tensor) -> Tensor:
@@ -82,7 +82,7 @@ class Attention(Branch):
         group: int,
         rotations: Sequence[Tensor],
     ) -> Tensor:
-        """Computes the output of a group of heads, (B, L, D). Its local tensors are freed before the next group begins."""
+        """Computes the output of a group of heads, (B, L, D). Returning frees the tensors that its gradient does not need."""
         width = self.config.d_head
         columns = slice(heads.start * width, heads.stop * width)
 

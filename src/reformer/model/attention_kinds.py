@@ -8,15 +8,24 @@ Shapes: B batch, H heads, R n_hashes, L positions, W d_head.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from reformer.settings import require
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from reformer.model.config import ReformerConfig
+
+class AttentionSettings(Protocol):
+    """Settings of `ReformerConfig` that attention depends on."""
+
+    causal: bool
+    n_hashes: int
+    chunk_len: int
+    same_bucket_mask: bool
+    duplicate_correction: bool
+    window: str
 
 
 class AttentionInputs(NamedTuple):
@@ -40,34 +49,34 @@ class AttentionKind:
     Attributes:
         attend: computes the outputs of the heads, (B, H, L, W). None stands for a layer without attention.
         pairs: number of logits that a head computes for L positions.
-        hashes: queries are hashed into buckets once, and reversible layers save the buckets for the backward pass. Such a kind
-            shares queries and keys, and its name ends in the number of hash rounds.
+        hashes: the layer hashes its queries into buckets, and the reversible backward pass reuses the buckets. Queries and keys
+            are shared, and the number of hash rounds follows the kind's name.
         saved_vectors: vectors of width W that the forward pass saves per head and position, for estimates of memory.
         backward_vectors: further vectors of width W that the backward pass allocates per head and position.
     """
 
-    attend: Callable[[ReformerConfig, AttentionInputs], Tensor] | None
-    pairs: Callable[[ReformerConfig, int], float]
+    attend: Callable[[AttentionSettings, AttentionInputs], Tensor] | None
+    pairs: Callable[[AttentionSettings, int], float]
     hashes: bool = False
     saved_vectors: int = 0
     backward_vectors: int = 0
 
 
-def _attend_fully(config: ReformerConfig, inputs: AttentionInputs) -> Tensor:
+def _attend_fully(config: AttentionSettings, inputs: AttentionInputs) -> Tensor:
     from reformer.model.dot_product import full_attention
 
     q, k, v, padding_mask, _ = inputs
     return full_attention(q, k, v, causal=config.causal, padding_mask=padding_mask)
 
 
-def _attend_locally(config: ReformerConfig, inputs: AttentionInputs) -> Tensor:
+def _attend_locally(config: AttentionSettings, inputs: AttentionInputs) -> Tensor:
     from reformer.model.dot_product import local_attention
 
     q, k, v, padding_mask, _ = inputs
     return local_attention(q, k, v, chunk_len=config.chunk_len, causal=config.causal, padding_mask=padding_mask)
 
 
-def _attend_by_hash(config: ReformerConfig, inputs: AttentionInputs) -> Tensor:
+def _attend_by_hash(config: AttentionSettings, inputs: AttentionInputs) -> Tensor:
     from reformer.model.lsh import lsh_attention
 
     q, _, v, padding_mask, buckets = inputs
@@ -84,15 +93,15 @@ def _attend_by_hash(config: ReformerConfig, inputs: AttentionInputs) -> Tensor:
     )
 
 
-def _all_pairs(config: ReformerConfig, length: int) -> float:
+def _all_pairs(config: AttentionSettings, length: int) -> float:
     return length**2 / (2 if config.causal else 1)
 
 
-def _pairs_in_windows(config: ReformerConfig, length: int) -> float:
+def _pairs_in_windows(config: AttentionSettings, length: int) -> float:
     return length * (2 if config.causal else 3) * config.chunk_len
 
 
-def _pairs_in_rounds(config: ReformerConfig, length: int) -> float:
+def _pairs_in_rounds(config: AttentionSettings, length: int) -> float:
     return config.n_hashes * _pairs_in_windows(config, length)
 
 
@@ -102,7 +111,7 @@ KINDS = {
     "lsh": AttentionKind(_attend_by_hash, _pairs_in_rounds, hashes=True, saved_vectors=4, backward_vectors=17),
     "off": AttentionKind(None, lambda config, length: 0.0),
 }
-"""All kinds, by the names that `ReformerConfig.attention` accepts. A name contains no hyphen and is not a number."""
+"""All kinds, by the names that `ReformerConfig.attention` accepts: lowercase letters and digits, not digits alone."""
 
 
 def hashes(attention: Sequence[str]) -> bool:
@@ -137,19 +146,3 @@ def parse_attention(name: str, setting: str = "attention") -> tuple[list[str], i
     hashed = ", ".join(f"{kind}-N" for kind in KINDS if KINDS[kind].hashes)
     require(valid, setting, f"{plain}, {hashed} (N hash rounds) or a mix joined by hyphens", name)
     return kinds, n_hashes
-
-
-def with_attention(config: ReformerConfig, attention: str) -> ReformerConfig:
-    """Returns the configuration of the same network with another attention.
-
-    Args:
-        config: configuration of the training.
-        attention: `trained` changes nothing, `off` removes the attention of the layers that hash, and any other name, such as
-            `full` or `lsh-4`, sets the attention of all layers.
-    """
-    if attention == "trained":
-        return config
-    if attention == "off":
-        return replace(config, attention=["off" if KINDS[kind].hashes else kind for kind in config.attention])
-    kinds, n_hashes = parse_attention(attention, "evaluation.attention")
-    return replace(config, attention=kinds, n_hashes=n_hashes or config.n_hashes)

@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 
 
 class Branch(nn.Module):
-    """A function whose output a layer adds to a residual stream. It is deterministic once the hash buckets are given."""
+    """A residual branch: a layer adds its output to a residual stream. The output is deterministic once buckets are given."""
 
     norm: nn.LayerNorm
 
@@ -56,7 +56,7 @@ class Branch(nn.Module):
 def _sum(summands: Iterator[Tensor]) -> Tensor:
     """Adds up the summands in float32 or wider.
 
-    The reversible backward pass recomputes the sum in the same precision, to subtract from a stream exactly what was added.
+    The reversible backward pass sums in the same precision, so that it subtracts exactly what the forward pass added.
     """
     total = next(summands)
     for summand in summands:

@@ -1,13 +1,13 @@
 """The configuration of a network. Importing it does not import torch: a wrong value is reported before torch has loaded."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf, prod
 
-from reformer.model.attention_kinds import KINDS, hashes
+from reformer.model.attention_kinds import KINDS, hashes, parse_attention
+from reformer.model.windows import WINDOWS
 from reformer.settings import require, require_at_least, require_choice
 
 SIZES = ("vocab_size", "max_seq_len", "n_layers", "d_model", "d_ff", "n_heads", "d_head", "n_hashes", "chunk_len")
-WINDOWS = ("chunk", "sorted")
 POSITION_KINDS = ("axial", "learned", "sinusoids")
 
 
@@ -44,7 +44,7 @@ class ReformerConfig:
     """A query sees only keys of its own bucket (equation 3), not its whole window."""
     window: str = "sorted"
     """sorted: a query sees the chunk_len positions of its bucket before it (and after it, if not causal). With n_buckets set, a
-    causal model is then strictly causal. chunk: the paper's window, whose borders depend on later tokens."""
+    causal model is then strictly causal. chunk: the paper's window. Later tokens move its borders."""
     duplicate_correction: bool = True
     """A key that is visible in several rounds counts once (equations 15 and 16)."""
     causal: bool = True
@@ -97,3 +97,19 @@ class ReformerConfig:
     def layer_kinds(self) -> list[str]:
         """Returns the kind of attention of each of the n_layers layers."""
         return [self.attention[i % len(self.attention)] for i in range(self.n_layers)]
+
+
+def with_attention(config: ReformerConfig, attention: str) -> ReformerConfig:
+    """Returns the configuration of a trained network with another attention.
+
+    Args:
+        config: configuration of the trained network.
+        attention: `trained` changes nothing, `off` removes the attention of the layers that hash, and any other name, such as
+            `full` or `lsh-4`, sets the attention of all layers.
+    """
+    if attention == "trained":
+        return config
+    if attention == "off":
+        return replace(config, attention=["off" if KINDS[kind].hashes else kind for kind in config.attention])
+    kinds, n_hashes = parse_attention(attention, "evaluation.attention")
+    return replace(config, attention=kinds, n_hashes=n_hashes or config.n_hashes)

@@ -46,7 +46,7 @@ def lsh_attention(
     """Computes attention of each position to nearby positions of its bucket in the sorted order (equations 3 to 6).
 
     Args:
-        qk: shared queries and keys, (B, H, L, D), any L. A transposed (B, L, H, D) is not copied.
+        qk: shared queries and keys, (B, H, L, D), any L. A transposed tensor (B, L, H, D) is not copied.
         v: values, (B, H, L, D).
         n_hashes: number of rounds, ignored if buckets or rotations are given.
         chunk_len: positions per chunk of a window.

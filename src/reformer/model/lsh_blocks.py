@@ -22,8 +22,7 @@ from reformer.model.lsh_rules import Rules
 BLOCK_LEN = 32
 # Pairs in a tile per thread. Their logits fit into the cache of a core.
 TILE_PAIRS = 1 << 16
-# Amount subtracted from a logit for each unit by which its pair of positions violates a rule of visibility. Its products are
-# exact, because it is a power of two.
+# The mask adds a multiple of -PENALTY to the logits of invisible pairs. Multiplication by a power of two is exact.
 PENALTY = 2.0**64
 # Float32 represents all integers up to this one.
 MAX_FLOAT32_INTEGER = 1 << 24
@@ -51,8 +50,8 @@ class SortedRound:
 
     Attributes:
         block_len: Q.
-        query_rows: row of each query in all tiles, in the order of the tiles, int64. The last block of a sequence can have
-            fillers, slots without a position: their row is the number of rows.
+        query_rows: row of each query, in the order of the tiles, int64. The last block of a sequence can end in fillers, which
+            are slots without a position. Their row is the number of rows.
     """
 
     def __init__(
@@ -78,14 +77,14 @@ class SortedRound:
         self._rows = rows.flatten()
         criteria = [keys, *([order] if rules.query_shift else []), *(codes.gather(-1, order) for codes in earlier)]
         exact = dtype == torch.float64 or max(int(x.max()) for x in criteria) < MAX_FLOAT32_INTEGER
-        numbers = dtype if exact else torch.float64
+        criteria_dtype = dtype if exact else torch.float64
         # Each filler has a negative key of its own.
-        padded_keys = (-1 - torch.arange(padded_len, dtype=numbers)).repeat(n_sequences, 1)
+        padded_keys = (-1 - torch.arange(padded_len, dtype=criteria_dtype)).repeat(n_sequences, 1)
         padded_keys[:, max_before : max_before + length] = keys
-        padded_criteria = [pad(x.to(numbers), padding).flatten() for x in criteria[1:]]
+        padded_criteria = [pad(x.to(criteria_dtype), padding).flatten() for x in criteria[1:]]
         self._criteria = torch.stack([padded_keys.flatten(), *padded_criteria])
 
-        # Blocks whose windows have the same size become neighbours.
+        # Blocks with windows of the same size become neighbours.
         self._extents, by_extent = ((before << 32) + after).flatten().sort(stable=True)
         first_blocks = (torch.arange(n_sequences)[:, None] * padded_len + max_before) // block_len
         self._blocks = (first_blocks + torch.arange(n_blocks)).flatten()[by_extent]
@@ -94,7 +93,7 @@ class SortedRound:
         self.query_rows = query_rows.masked_fill_(is_filler, keys.numel()).flatten()
 
     def tiles(self) -> Iterator[Tile]:
-        """Yields tiles that contain all blocks."""
+        """Yields the tiles, which together contain all blocks."""
         first, block_len = 0, self.block_len
         extents, counts = (x.tolist() for x in self._extents.unique_consecutive(return_counts=True))
         for extent, count in zip(extents, counts, strict=True):
@@ -119,10 +118,9 @@ class SortedRound:
         by_slot = slot_mask(rules, self.block_len, tile.before, tile.window_len, self._dtype)
         mask = torch.addcmul(by_slot, key_difference, key_difference, value=-PENALTY)
         if rules.query_shift:
-            lateness = (
-                self._differences(next(windows), tile).sub_(1).clamp_max_(0)
-            )  # negative unless the key is earlier
-            mask.add_(lateness, alpha=PENALTY)
+            # Negative unless the key is earlier than the query.
+            order_violation = self._differences(next(windows), tile).sub_(1).clamp_max_(0)
+            mask.add_(order_violation, alpha=PENALTY)
         # A pair counts in the first round that shows it, which has the effect of subtracting log N (equation 16).
         nearest: Tensor | None = None
         for codes in windows:

@@ -34,7 +34,7 @@ ROWS_PER_STEP = 1 << 14
 
 @lru_cache
 def kernels_exist() -> bool:
-    """Returns whether this PyTorch has the private kernels, with the results that this module expects."""
+    """Returns whether this PyTorch has the private kernels and they compute the expected results."""
     q, k, mask = (torch.ones(1, 1, *shape, device="cpu", dtype=torch.float32) for shape in ((2, 4), (3, 4), (2, 3)))
     try:
         out, lse = _attend(q, k, k, mask)
@@ -45,7 +45,7 @@ def kernels_exist() -> bool:
     return shapes and lse.allclose((q @ k.mT + mask).logsumexp(-1))
 
 
-# The private operators below were seen to work in PyTorch 2.14.1. `kernels_exist` tests them, and `lsh_portable` replaces them.
+# The private operators below work in PyTorch 2.14.1. If `kernels_exist` finds that they do not, `lsh_portable` replaces them.
 def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(q, k, v, attn_mask=mask, scale=1.0)
 
@@ -102,7 +102,7 @@ def backward(
 
 
 class _Inputs:
-    """Queries and values side by side, (N, 2 * D), to be indexed together, and the scales of queries to keys, (N)."""
+    """Queries and values in one tensor, (N, 2 * D), to be indexed together, and the factors from queries to keys, (N)."""
 
     def __init__(self, q: Tensor, v: Tensor, scratch: Scratch) -> None:
         self.width = q.shape[1]
@@ -143,7 +143,7 @@ def _attend_in_round(sorted_round: SortedRound, inputs: _Inputs, scratch: Scratc
 
 
 def _merge(out: Tensor, lse: Tensor, round_out: Tensor, round_lse: Tensor, index: Tensor, scratch: Scratch) -> None:
-    """Merges the pairs of a round, at the index of each row, into output, (N, D), and logsumexp, (N), in place."""
+    """Merges output and logsumexp of a round, selected by `index`, into those of earlier rounds, (N, D) and (N), in place."""
     round_lse = round_lse.index_select(0, index)
     weight = (round_lse - lse).sigmoid_()[:, None]
     for step_out, step_weight, step_index in zip(*(x.split(ROWS_PER_STEP) for x in (out, weight, index)), strict=True):
@@ -179,7 +179,7 @@ class _Gradients:
             self._k_and_v.index_add_(0, window_rows.flatten(), grad_k_and_v.view(-1, 2 * width))
 
     def of_qk(self, inputs: _Inputs) -> Tensor:
-        """Returns the gradient of qk: that of queries plus that of keys, less the component along the key, times the scale."""
+        """Returns the gradient of qk, grad_q + scale * (grad_k - sum(grad_k * k) * k), where k = scale * q has unit length."""
         rows = (self._q, self._k_and_v[:, : inputs.width], inputs.q, inputs.scale[:, None])
         for grad_q, grad_k, q, scale in zip(*(x.split(ROWS_PER_STEP) for x in rows), strict=True):
             k = torch.mul(q, scale, out=self._scratch.empty("k", *q.shape))
@@ -203,7 +203,7 @@ class _SequenceGroup:
         return x[self.examples, self.heads].to(torch.promote_types(x.dtype, torch.float32)).flatten(0, 2)
 
     def write(self, x: Tensor, rows: Tensor) -> None:
-        """Writes rows (N, ...) to the places that `rows` reads."""
+        """Writes rows, (N, ...), to the group's part of x, (B, H, L, ...)."""
         part = x[self.examples, self.heads]
         part.copy_(rows.view(part.shape))
 
@@ -225,7 +225,7 @@ def _groups(qk: Tensor) -> tuple[list[_SequenceGroup], int]:
 def _rounds(
     group: _SequenceGroup, buckets: Tensor, padding_mask: Tensor | None, rules: Rules, dtype: torch.dtype
 ) -> Iterator[SortedRound]:
-    """Yields the rounds of the group one after another."""
+    """Yields the hash rounds of the group."""
     mask = None if padding_mask is None else padding_mask[group.examples, None, None]
     keys = sort_keys(buckets[group.examples, group.heads], mask)
     order = sort_by_bucket(keys)

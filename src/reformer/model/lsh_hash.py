@@ -16,7 +16,7 @@ from torch import Tensor
 from reformer.model.lsh_threads import Scratch, run_in_threads
 from reformer.settings import require
 
-# Largest number of buckets for which one rotation is cheaper than two, whose factors must both be even.
+# Largest number of buckets for which one rotation is cheaper than two. Two rotations need two even factors.
 MAX_UNFACTORED_BUCKETS = 16
 # Elements of a product with the rotations that are computed at a time: they fit into cache on CPU, and bound memory elsewhere.
 CPU_TILE = 1 << 17
@@ -24,7 +24,7 @@ LARGE_TILE = 1 << 27
 
 
 def count_buckets(length: int, chunk_len: int) -> int:
-    """Returns the even number of buckets for which a chunk holds two of average size (paper section 2: m = 2l / n_buckets)."""
+    """Returns the even number of buckets for which two average buckets fill a chunk (paper section 2: m = 2l / n_buckets)."""
     return max(2, 2 * (length // chunk_len))
 
 
@@ -69,7 +69,7 @@ def hash_vectors(qk: Tensor, rotations: Sequence[Tensor]) -> Tensor:
     """Computes the angular hash argmax([xR; -xR]) for each factor of the number of buckets.
 
     Args:
-        qk: (B, H, L, D), vectors of any length.
+        qk: (B, H, L, D), vectors of any norm.
         rotations: result of `draw_rotations`.
 
     Returns:
@@ -100,8 +100,8 @@ def hash_vectors(qk: Tensor, rotations: Sequence[Tensor]) -> Tensor:
 def _nearest_direction(rotated: Tensor) -> Tensor:
     """Computes argmax([xR; -xR]) from xR, (..., f / 2), which is overwritten.
 
-    On CPU, integer arithmetic on the bits of the numbers, which sort as their absolute values do, takes a third of the time of
-    `argmax`.
+    Without the sign bit, floating-point numbers sort like the integers of the same bits. Arithmetic on these integers takes a
+    third of the time of `argmax` on CPU.
     """
     half = rotated.shape[-1]
     bits = rotated.view(torch.int32 if rotated.dtype == torch.float32 else torch.int64)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from reformer.model.config import WINDOWS
+from reformer.model.windows import WINDOWS
 from reformer.settings import require, require_choice
 
 

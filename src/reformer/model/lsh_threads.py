@@ -24,7 +24,7 @@ MAX_IDLE_BYTES = 48 << 20
 
 
 class Scratch:
-    """Named buffers that are used again and again: the first access to fresh memory takes longer than the computation in it."""
+    """Reusable buffers, each under a name: the first access to fresh memory takes longer than the computation in it."""
 
     def __init__(self, dtype: torch.dtype) -> None:
         self._dtype = dtype
@@ -84,9 +84,9 @@ def run_in_threads(
 
 
 @lru_cache(maxsize=1)
-def _threads(most: int) -> ThreadPoolExecutor:
-    # The pool is kept: memory that another thread has used is fresh to a new thread.
-    return ThreadPoolExecutor(most, thread_name_prefix="lsh")
+def _threads(max_threads: int) -> ThreadPoolExecutor:
+    # The pool outlives a call, because a new thread would allocate fresh memory.
+    return ThreadPoolExecutor(max_threads, thread_name_prefix="lsh")
 
 
 if hasattr(os, "register_at_fork"):  # missing on systems without fork

@@ -61,7 +61,7 @@ class ReformerLM(nn.Module):
             SettingError: the sequence is longer than max_seq_len.
             RuntimeError: the model runs under DataParallel.
         """
-        if getattr(self, "_is_replica", False):  # private mark of DataParallel, seen in PyTorch 2.14.1
+        if getattr(self, "_is_replica", False):  # DataParallel sets this private attribute (PyTorch 2.14.1)
             raise RuntimeError("ReformerLM cannot be run by DataParallel: use DistributedDataParallel")
         limit = self.config.max_seq_len
         require(inputs.shape[1] <= limit, "the length of inputs", f"<= max_seq_len = {limit}", inputs.shape[1])

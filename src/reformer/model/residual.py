@@ -3,10 +3,10 @@
     y1 = x1 + Attention(x2)        y2 = x2 + FeedForward(y1)            (equation 9)
     x2 = y2 - FeedForward(y1)      x1 = y1 - Attention(x2)              (equation 10)
 
-Each branch reads one stream, `source`, and is added to the other, `target`; then the two swap roles. The reversible forward
-pass saves only the last state of both streams. From the last branch to the first, the backward pass recomputes a branch with
-the saved buckets and dropout mask, subtracts it from its stream and computes its gradients. It leaves the global random state
-unchanged.
+The output of a branch on one stream, `source`, is added to the other stream, `target`. Then the two swap roles. The reversible
+forward pass saves only the last state of both streams. From the last branch to the first, the backward pass recomputes a branch
+with the saved buckets and the same dropout mask, subtracts its output from its stream and computes its gradients. It leaves the
+global random state unchanged.
 
 Shapes: B batch, L positions, D d_model.
 """
@@ -58,7 +58,7 @@ class ResidualStack(nn.Module):
         Returns:
             Both streams, (B, L, D) each, in float32 or wider. A single stream is returned twice.
         """
-        # Branches may use low precision. The streams must not: subtracting a branch would not undo adding it.
+        # Branches may use low precision. Streams must not: rounding errors would keep subtraction from undoing addition.
         x = x.to(torch.promote_types(x.dtype, torch.float32))
         dropout = self.dropout if self.training else 0.0
         if self.n_streams == 1:
@@ -77,7 +77,7 @@ class ResidualStack(nn.Module):
 
 
 class _Reversible(torch.autograd.Function):
-    """The pair of streams. It saves their last state, the buckets and, with dropout, the random states."""
+    """The layers on a pair of streams. Saves the last state of both, the buckets and, with dropout, the random states."""
 
     @staticmethod
     def forward(
@@ -113,11 +113,11 @@ class _Reversible(torch.autograd.Function):
     def backward(ctx: Any, *empty_grads: Tensor) -> tuple[Tensor | None, ...]:
         if _weight_versions(ctx.branches) != ctx.weight_versions:
             raise RuntimeError(
-                "the weights of the reversible stack have changed since its forward pass, which it must compute again: "
-                "take the backward pass before the optimiser's step, or set reversible=False"
+                "the weights of the reversible stack have changed since its forward pass, which backward() recomputes: "
+                "call backward() before the optimiser's step, or set reversible=False"
             )
         target, source, padding_mask, *all_buckets = ctx.saved_tensors
-        # Private, seen in PyTorch 2.14.1. It frees the last state early, unless the graph is retained.
+        # This private method (PyTorch 2.14.1) frees the last state early, unless the graph is retained.
         ctx.maybe_clear_saved_tensors()
         grad_target, grad_source = ctx.stream_grads.pop(empty_grads)
         parameter_grads = {parameter: torch.zeros_like(parameter) for parameter in ctx.parameters}
@@ -126,7 +126,7 @@ class _Reversible(torch.autograd.Function):
         ):
             first = len(all_buckets) - n_buckets
             all_buckets, buckets = all_buckets[:first], all_buckets[first:]
-            # The roles have been swapped since: the branch read `target` and was added to `source`.
+            # The roles were swapped after this branch: its input is `target`, and `source` contains its output.
             mask = None if random_state is None else random_state.replay(partial(_dropout_mask, source, ctx.dropout))
             grad_out = grad_source if mask is None else grad_source * mask
             with ctx.autocast():
@@ -154,10 +154,10 @@ def _backpropagate(
         branch: the branch.
         x: its input, (B, L, D).
         grad_out: gradient of its output.
-        grad_x: gradient of x so far, to which that of the branch is added in place.
+        grad_x: gradient of x so far. The gradient through the branch is added in place.
         padding_mask: padding mask of the forward pass.
         buckets: buckets of the forward pass.
-        parameter_grads: gradients of parameters so far, to which those of the branch are added in place.
+        parameter_grads: gradients of parameters so far. The gradients from the branch are added in place.
 
     Returns:
         The output of the branch, (B, L, D).
@@ -175,8 +175,8 @@ def _backpropagate(
                 grad_summand = chunk_grad_out.to(summand.dtype)
                 edge = get_gradient_edge(summand)
                 del summand  # its values are no longer needed
-                # The summands share the graph of the normalised input, which must outlive each of them. A kind of attention
-                # need not use all projections: their gradients are zeros.
+                # The summands share the graph of the normalised input, which must outlive each of them. Projections that a
+                # kind of attention does not use have zero gradients.
                 leaves = [leaf, *parameters]
                 grads = torch.autograd.grad(edge, leaves, grad_summand, retain_graph=True, materialize_grads=True)
                 chunk_grad_x += grads[0]
@@ -188,16 +188,16 @@ def _backpropagate(
 
 
 class _StreamGradients:
-    """Passes the gradients of both streams to the backward pass as tensors that it owns, and so may modify and free.
+    """Passes the gradients of both streams to the backward pass as tensors that it may modify and free.
 
-    Autograd keeps the gradients that it passes itself until the backward pass is over, and forbids modifying them.
+    The gradients that autograd passes must not be modified, and stay in memory until the backward pass has ended.
     """
 
     def __init__(self) -> None:
         self._grads: dict[int, Tensor] = {}
 
     def intercepted(self, streams: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """Returns the streams with hooks that store their gradients here, and pass on zeros without memory."""
+        """Returns the streams with hooks, which store the gradients here and pass on zeros that take no memory."""
 
         def intercept(number: int, grad: Tensor | None) -> Tensor | None:
             if grad is None:
@@ -222,7 +222,7 @@ class _StreamGradients:
 
 
 class _RandomState:
-    """The states of the random generators at its construction. (`get_device_states` as in PyTorch 2.14.1, undocumented.)"""
+    """A copy of the states of the random generators, by functions that PyTorch 2.14.1 has but does not document."""
 
     def __init__(self, x: Tensor) -> None:
         self.cpu = torch.get_rng_state()
@@ -230,7 +230,7 @@ class _RandomState:
         self.device_type = x.device.type
 
     def replay(self, draw: Callable[[], Tensor]) -> Tensor:
-        """Calls a function with the stored states, and restores the present ones."""
+        """Calls a function with the copied states, then restores the present ones."""
         with torch.random.fork_rng(self.devices, device_type="cuda" if not self.devices else self.device_type):
             torch.set_rng_state(self.cpu)
             set_device_states(self.devices, self.states, device_type=self.device_type)
@@ -238,7 +238,7 @@ class _RandomState:
 
 
 def _weight_versions(branches: Sequence[Branch]) -> list[tuple[int, int]]:
-    """Returns a value that changes with any weight. (`Tensor._version` is private, seen in PyTorch 2.14.1.)"""
+    """Returns a value that changes with any weight. (`Tensor._version` is a private counter of changes in PyTorch 2.14.1.)"""
     return [(id(weight), weight._version) for branch in branches for weight in branch.parameters()]
 
 
@@ -253,12 +253,12 @@ def _dropout_mask(like: Tensor, dropout: float) -> Tensor:
 
 
 def _current_autocast(device_type: str) -> Callable[[], AbstractContextManager[None]]:
-    """Returns a factory of contexts in which autocast is as it is now."""
+    """Returns a factory of contexts with the present settings of autocast."""
     return partial(
         torch.autocast,
         device_type,
         dtype=torch.get_autocast_dtype(device_type),
         enabled=torch.is_autocast_enabled(device_type),
-        # The cache would return a weight that was cast without a graph where its gradient is needed.
+        # The cache could contain a weight that was cast without a graph, although the backward pass needs its gradient.
         cache_enabled=False,
     )

@@ -1,1 +1,1 @@
-"""Descriptions of training runs: settings, names, lists and fingerprints. Free of torch."""
+"""Settings, names, lists and fingerprints of training runs, computed without torch."""

@@ -1,4 +1,4 @@
-"""Names of runs, and their inversion into settings.
+"""Names of runs, and their conversion back into settings.
 
 `<data>_<attention>_<reversible|ordinary>[_separate-qk][_<setting>-<value>]..._seed-<n>`, such as
 `wikipedia_lsh-4_reversible_lr-0.0003_seed-1`. A setting that the name omits has the usual value of its data set and profile.

@@ -1,5 +1,5 @@
-"""Logging to Weights & Biases; the only package that imports wandb."""
+"""Logging of runs to Weights & Biases."""
 
 import os
 
-os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # wandb reads this variable when it is imported
+os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # wandb reads it when its service starts

@@ -73,9 +73,7 @@ def open_run(
     """
     folder = Path(config.dir).absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    os.environ.setdefault(
-        "WANDB_DATA_DIR", str(folder)
-    )  # W&B copies logged files there, by default into the home folder
+    os.environ.setdefault("WANDB_DATA_DIR", str(folder))  # W&B would copy logged files into the home folder
     begin = partial(
         wandb.init,
         project=config.project,

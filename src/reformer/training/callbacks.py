@@ -95,10 +95,7 @@ class ProgressMonitor(Callback):
         self.text = f"val {val['bits_per_dim']:.3f} bits/dim, accuracy {val['accuracy']:.3f}"
         if trainer.logger is not None:
             logged = {TOKENS_PER_SECOND: self.tokens_per_second, PEAK_MEMORY: peak_bytes(pl_module.device) / 1e6}
-            for (
-                split,
-                scores,
-            ) in pl_module.scores.items():  # without the loss: its name belongs to the loss of each step
+            for split, scores in pl_module.scores.items():  # no loss: train/loss is the loss of each step
                 logged |= {score(split, name): scores[name] for name in ("bits_per_dim", "accuracy")}
             trainer.logger.log_metrics(logged, step)  # `self.log` of Lightning would be one step behind
         if not (self.bar and self.bar.on_terminal):

@@ -16,14 +16,14 @@ def checkpoint_folder(run: RunConfig) -> Path:
     """Names the folder of a run's checkpoints. Other settings, code, data or PyTorch give another folder."""
     digest = hashlib.sha256(f"{fingerprint(run)} {torch.__version__} {Path(run.root).absolute()}".encode())
     package = Path(reformer.__file__).parent
-    code = sorted(path for part in ("data", "model", "training") for path in (package / part).rglob("*.py"))
+    code = sorted(path for part in ("data", "model", "runs", "training") for path in (package / part).rglob("*.py"))
     for path in [*code, *run.processed.glob(META)]:
         digest.update(path.read_bytes())
     return CHECKPOINTS / digest.hexdigest()[:16]
 
 
 def intact_checkpoint(checkpoint: Path) -> Path | None:
-    """Returns the checkpoint if it exists and is complete. Removes a truncated one and says so."""
+    """Returns the checkpoint if it exists and is complete. Removes a truncated one, with a message."""
     if not checkpoint.exists():
         return None
     try:

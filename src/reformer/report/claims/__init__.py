@@ -1,1 +1,1 @@
-"""States the claims, measures the number that decides each of them, and judges it."""
+"""The claims, the numbers that decide them, and their verdicts, without any knowledge of their display."""

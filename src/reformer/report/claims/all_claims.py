@@ -245,7 +245,7 @@ CLAIMS = [
         where="Table 3",
         criterion=(
             "Peak with all techniques over that of a Transformer of the paper's time (unfused full attention, ordinary "
-            "residuals, no chunks), at the greatest length that both could be measured at: at most {limit}."
+            "residuals, no chunks), at the greatest length at which both could be measured: at most {limit}."
         ),
         measure=partial(memory.share_without, techniques=NO_TECHNIQUE_UNFUSED),
         unit=TIMES,

@@ -32,7 +32,7 @@ class Claim:
         paper: the paper's number.
         where: the place of that number in the paper.
         criterion: the comparison in words; `{limit}` stands for the limit.
-        measure: takes the number from the results; raises NotTested.
+        measure: computes the number from the results; raises NotTested.
         unit: the unit of the number.
         at_least: least number that reproduces the claim; see `verdict_on` for several seeds.
         at_most: greatest number that reproduces it.

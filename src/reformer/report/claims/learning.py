@@ -12,9 +12,9 @@ from reformer.runs.listed import ListedRuns
 PARITY_LIMIT = 0.02
 """Bits/dim within which two networks count as equally good."""
 UNIFORM = 8.0
-"""Bits/dim of a uniform guess of a byte. Networks that are no better are not compared."""
+"""Bits/dim of a uniform guess of a byte. Claims do not compare networks that are no better."""
 COPIES = 0.9
-"""Accuracy from which on a network counts as one that copies."""
+"""Least accuracy of a network that counts as copying."""
 GAIN = 0.01
 """Least gain in accuracy from one round at evaluation to eight. A network that misses less with one round cannot gain it."""
 
@@ -30,7 +30,7 @@ def scores(*runs: Run) -> list[float]:
 
 
 def learned(run: Run) -> bool:
-    """Whether a network copies (duplication task) or is better than guessing; NaN is not."""
+    """Returns whether a network copies (duplication task) or is better than guessing; NaN is not."""
     return copies(run) if run.kind == "duplication" else run.score("trained") < UNIFORM
 
 
@@ -47,7 +47,7 @@ def copy_accuracy(results: Results, trained: str, evaluated: str) -> Measured:
 
 
 def copies(run: Run) -> bool:
-    """Whether a network copies with the attention of its training or with eight rounds."""
+    """Returns whether a network copies with the attention of its training or with eight rounds."""
     found = []
     for attention in (run.spec.attention, "lsh-8"):
         with suppress(NotTested):

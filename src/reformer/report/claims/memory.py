@@ -9,7 +9,7 @@ from reformer.report.evidence.measured import Measured
 from reformer.report.evidence.results import NotTested, Results
 
 FLAT = 1.1
-"""Greatest ratio that counts as no growth: the peak of a process is measured to some per cent."""
+"""Greatest ratio that counts as no growth: peaks of a process vary by some per cent."""
 ONE_PROCESS = "peak of one process a point"
 
 
@@ -46,7 +46,7 @@ def growth_with_d_ff(results: Results) -> Measured:
 
 
 def share_without(results: Results, techniques: Techniques) -> Measured:
-    """Peak with all techniques over that with fewer, at the greatest length that both could be measured at."""
+    """Peak with all techniques over that with fewer, at the greatest length at which both were measured."""
     share, length = share_of_peak(results.benchmark("memory"), techniques)
     return Measured((share,), source=f"at {length:,} tokens")
 

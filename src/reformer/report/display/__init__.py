@@ -1,1 +1,1 @@
-"""Shows measurements and judgements as figures, tables, a page, Markdown and a W&B workspace. Decides nothing."""
+"""Figures, tables, a page, Markdown, CSV and a W&B workspace that show measurements and verdicts and decide nothing."""

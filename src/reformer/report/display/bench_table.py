@@ -22,7 +22,7 @@ class Row:
     Attributes:
         what: the compared quantity.
         ours: its value here, in words.
-        others: its value elsewhere.
+        others: its value in the other implementation, or a reference.
         measured: the ratio or share that the target limits; None where it could not be measured.
         target: the target in words.
         met: whether the target is met.
@@ -125,7 +125,7 @@ def _attention_rows(content: Content) -> Iterator[Row]:
     what = f"attention, {attention['seq_len']:,} tokens, {n_hashes} rounds"
     for side, masks in (
         (f"{peer}, our masks", "both with the paper's masks"),
-        (peer, "its own without, as by default"),
+        (peer, f"{peer} without masks, its default"),
     ):
         ratio = _ratio(seconds, side, OURS)
         others = f"{peer} {_time(seconds[side])}"
@@ -205,7 +205,7 @@ def _step_row(step: Content) -> Row:
 
 
 def _limits_words(content: Content) -> str:
-    """The share of a step's time that its arithmetic would take at the rate of a large matrix product."""
+    """The share of a step's time that its arithmetic needs at the rate of a large matrix product."""
     point = content["network_time"][0]
     least = point["operations"] / matrix_rate(content)
     taken = median(point["seconds"][OURS])

@@ -19,7 +19,7 @@ NEUTRALS = {"ground": ("#ffffff", "#12161e"), "muted": ("#5b6475", "#a0a9ba"), "
 MARKERS = {"ink": "s", "blue": "o", "sky": "o", "green": "^", "red": "D", "pink": "v"}
 ATTENTION_COLOURS = {"full": "ink", "lsh-1": "sky", "lsh-2": "blue", "lsh-4": "green", "lsh-8": "red", "lsh-16": "pink"}
 LINE_COLOURS = ("sky", "blue", "green", "red", "pink", "ink")
-"""Colours of lines that are not told apart by their attention, in order."""
+"""Colours, in order, of lines that do not compare kinds of attention."""
 
 
 @dataclass(frozen=True)
@@ -79,13 +79,13 @@ class Figure:
 
 
 def line(points: Iterable[tuple[float, Sequence[float]]]) -> list[tuple[float, float, float, float]]:
-    """Points of a line from all values at each x: their mean, minimum and maximum. Leaves out what is not finite."""
+    """Points of a line from all values at each x: their mean, minimum and maximum. Leaves out points that are not finite."""
     found = [(x, sum(values) / len(values), min(values), max(values)) for x, values in points]
     return [point for point in found if all(map(isfinite, point))]
 
 
 def linear_axis(label: str, values: Iterable[float], least_span: float = 0.0) -> Axis:
-    """An axis around the values with about five round ticks; `least_span` keeps noise from filling the plot."""
+    """An axis around the values with about five round ticks. `least_span` keeps noise from filling the plot."""
     values = list(values) or [0.0]
     low, high = min(values), max(values)
     if high - low < least_span:

@@ -1,6 +1,7 @@
-"""Draws panels with matplotlib, as PNG files and as SVG for the page: the same bytes for the same numbers."""
+"""Draws figures with matplotlib: PNG files, and SVG for the page. The same numbers give the same bytes."""
 
 import re
+from collections.abc import Iterable, Iterator
 from html import escape
 from io import BytesIO, StringIO
 from pathlib import Path
@@ -13,7 +14,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
 from reformer.files import written_whole
-from reformer.report.display.chart import COLOURS, MARKERS, NEUTRALS, Axis, Figure, Panel, Series
+from reformer.report.display.chart import COLOURS, MARKERS, NEUTRALS, Axis, Figure, Panel, Series, short
 
 PANEL_SIZE = (4.8, 3.0)
 """Inches. At a width of 345 pixels on the screen, letters of 11 points are 11 pixels high."""
@@ -39,6 +40,8 @@ STYLE = {
     "savefig.dpi": 150,
     "svg.fonttype": "none",
 }
+MOST_MARKERS = 20
+"""Most points of a line that has markers."""
 VARIABLES = {light: f"var(--{name})" for name, (light, _) in (NEUTRALS | COLOURS).items()}
 """The page's name for each colour."""
 
@@ -68,7 +71,7 @@ def draw_figure(figure: Figure, path: Path) -> None:
 
 
 def panel_as_svg(panel: Panel, name: str) -> str:
-    """The panel without its title as an SVG element.
+    """The panel without its title as an SVG element. A browser shows the values of a marker under the pointer.
 
     Args:
         panel: the panel.
@@ -77,7 +80,7 @@ def panel_as_svg(panel: Panel, name: str) -> str:
     with matplotlib.style.context(["default", STYLE, {"svg.hashsalt": name}]):
         canvas = _canvas(*PANEL_SIZE)
         _draw_panel(canvas.subplots(), panel)
-        return _as_svg(canvas, f"{panel.title}: {panel.y.label} against {panel.x.label}")
+        return _as_svg(canvas, f"{panel.title}: {panel.y.label} against {panel.x.label}", _values(panel))
 
 
 def key_as_svg(series: Series, name: str) -> str:
@@ -92,17 +95,43 @@ def _canvas(width: float, height: float) -> Canvas:
     return Canvas(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08))
 
 
-def _as_svg(canvas: Canvas, label: str) -> str:
-    """The drawing with the page's colours, without sizes, and without the parts that would affect the page around it."""
+def _as_svg(canvas: Canvas, label: str, values: Iterable[str] = ()) -> str:
+    """The drawing with the page's colours, without sizes, and without the parts that would affect the page around it.
+
+    Args:
+        canvas: the drawing.
+        label: text that replaces the drawing for screen readers; without one, they skip it.
+        values: titles of the markers of all lines, in the order of drawing.
+    """
     drawn = StringIO()
     canvas.savefig(drawn, format="svg", transparent=True, metadata={"Date": None})
     svg = drawn.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"\s*<metadata>.*?</metadata>|\s*<defs>\s*<style.*?</style>\s*</defs>", "", svg, flags=re.DOTALL)
+    titles = iter(values)
+    svg = re.sub('<g id="line">.*?</g>', lambda found: _titled(found[0], titles), svg, flags=re.DOTALL)
     svg = re.sub(r' id="([^"]+)"', lambda found: found[0] if f"#{found[1]}" in svg else "", svg)
     svg = re.sub(r"#[0-9a-f]{6}\b", lambda colour: VARIABLES.get(colour[0], colour[0]), svg)
     role = f'role="img" aria-label="{escape(label)}"' if label else 'aria-hidden="true"'
     return re.sub(r'^<svg.*?(viewBox="[^"]*").*?>', rf"<svg {role} \1>", svg, count=1, flags=re.DOTALL)
+
+
+def _titled(line: str, titles: Iterator[str]) -> str:
+    return re.sub("(<use [^>]*)/>", lambda marker: f"{marker[1]}><title>{escape(next(titles))}</title></use>", line)
+
+
+def _values(panel: Panel) -> Iterator[str]:
+    """The values of each marker in words."""
+    names = dict(panel.x.ticks)
+    for series in panel.series:
+        for x, y, low, high in series.points if len(series.points) <= MOST_MARKERS else ():
+            place = names.get(x, short(x)).replace("\n", ", ")
+            span = f" ({_number(low)} to {_number(high)})" if low != high else ""
+            yield f"{series.name}, {panel.x.label} {place}: {_number(y)}{span}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}".replace("-", "−")
 
 
 def _legend_columns(names: list[str], inches: float) -> int:
@@ -114,7 +143,7 @@ def _legend_columns(names: list[str], inches: float) -> int:
 def _draw_panel(axes: Axes, panel: Panel) -> None:
     for series in filter(lambda series: series.points, panel.series):
         x, y, low, high = zip(*series.points, strict=True)
-        axes.plot(x, y, **_style(series))
+        axes.plot(x, y, gid="line", **_style(series))
         if low != high:
             draw_range = axes.fill_between if series.joined else axes.vlines
             draw_range(x, low, high, color=COLOURS[series.colour][0], alpha=0.2, linewidth=1.5)
@@ -137,7 +166,7 @@ def _style(series: Series) -> dict[str, Any]:
     return {
         "color": colour,
         "linestyle": "" if not series.joined else "--" if series.dashed else "-",
-        "marker": MARKERS[series.colour] if len(series.points) <= 20 else "",
+        "marker": MARKERS[series.colour] if len(series.points) <= MOST_MARKERS else "",
         "markersize": 5,
         "markerfacecolor": GROUND if series.dashed else colour,
         "linewidth": 1.3 if series.dashed else 1.8,

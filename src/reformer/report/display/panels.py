@@ -19,7 +19,7 @@ from reformer.report.display.chart import (
 )
 from reformer.report.evidence import paper
 from reformer.report.evidence.benchmarks import Content, peaks_along, points_along, points_by_length
-from reformer.report.evidence.labels import MB, attention_label, distinct_labels, settings_apart
+from reformer.report.evidence.labels import MB, attention_label, differing_settings, distinct_labels
 from reformer.report.evidence.measured import common_seeds, over_seeds
 from reformer.report.evidence.results import NotTested, Run, RunGroup, by_value
 
@@ -52,9 +52,9 @@ def copying(groups: Groups) -> list[Panel]:
 
 
 def learning(groups: Groups) -> list[Panel]:
-    """The learning curves of any runs; of runs that differ in one setting, by its value."""
-    apart = settings_apart(groups)
-    return [_learning_curves(by_value(groups, apart[0]) if len(apart) == 1 else groups, LINE_COLOURS)]
+    """The learning curves of any runs, ordered by the value of a setting if they differ in that one alone."""
+    settings = differing_settings(groups)
+    return [_learning_curves(by_value(groups, settings[0]) if len(settings) == 1 else groups, LINE_COLOURS)]
 
 
 def pair(groups: Groups, limit: float | None = None) -> list[Panel]:
@@ -183,7 +183,7 @@ def _peaks(title: str, label: str, series: list[Series], log: bool) -> Panel:
 
 
 def _learning_curves(groups: Groups, colours: Sequence[str], dashed_last: bool = False) -> Panel:
-    """Validation bits/dim by step: mean, minimum and maximum over the seeds. A dashed last line does not hide the first."""
+    """Validation bits/dim by step: mean, minimum and maximum over the seeds. A dashed last line leaves the first visible."""
     series = []
     for group, name, colour in zip(groups, distinct_labels(groups), cycle(colours), strict=False):
         curves = [curve for run in group.runs.values() if (curve := _curve(run))]

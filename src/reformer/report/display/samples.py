@@ -22,11 +22,11 @@ class Samples:
     """The samples of one network. The page shows either texts or images.
 
     Attributes:
-        name: the run's.
+        name: name of the run, with its seed.
         n_given: tokens at the start of each sequence.
         n_generated: tokens after them.
-        temperature: of the sampling.
-        split: the split that the sequences are from.
+        temperature: the temperature of the sampling.
+        split: the split of the sequences.
         texts: end of the given text, generated text, original text.
         images: given, generated and original image as data URIs.
     """

@@ -63,7 +63,7 @@ def provenance(results: Results, source: Source | None) -> str:
 
 
 def seeds_in_words(results: Results) -> str:
-    """The seeds; if they differ between networks, with the number of networks, the most seeds last."""
+    """The seeds. If they differ between networks, adds the numbers of networks, and puts the most seeds last."""
     networks = Counter(tuple(seeds) for seeds in results.listed.seeds.values())
     words = {seeds: "one seed" if len(seeds) == 1 else f"seeds {', '.join(map(str, seeds))}" for seeds in networks}
     if len(set(words.values())) == 1:
@@ -75,5 +75,5 @@ def seeds_in_words(results: Results) -> str:
 
 
 def has_several_seeds(results: Results) -> bool:
-    """Whether some runs were repeated with several seeds."""
+    """Returns whether some runs were repeated with several seeds."""
     return any(len(seeds) > 1 for seeds in results.listed.seeds.values())

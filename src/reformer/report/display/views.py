@@ -80,7 +80,7 @@ VIEWS = {
         "Bits per dimension with the LSH layers on and off; lower is better.", panels.lsh_off, tables.lsh_off
     ),
 }
-"""Views by the id of their study. A study that is not here is shown by the default view."""
+"""Views by the id of their study. Any other study has the default view."""
 
 
 def view_of(study: Study) -> View:

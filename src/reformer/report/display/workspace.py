@@ -14,7 +14,7 @@ from reformer.tracking import metrics
 TITLE = "Claims of the Reformer paper"
 SAMPLES = "Generated samples"
 LINES = (metrics.VARIANT, metrics.SETTINGS_HASH)
-"""Keys whose values all runs of one line share: they differ only in the seed."""
+"""Config keys that group runs into lines: the runs of a line differ only in the seed."""
 MEMORY_AXES = {"seq_len": "length", "n_layers": "layers", "n_hashes": "hash rounds", "d_ff": "d_ff"}
 
 
@@ -135,4 +135,4 @@ def _by_axis(benchmark: str, axis: str, measured: str, title: str, curves: str =
 BENCHMARKS = {"speed_by_length": _speed, "memory": _memory}
 """Panels of the studies that have a benchmark."""
 EVALUATIONS = {"duplication": _cross, "lsh_off": _off}
-"""Panels of the studies whose runs are evaluated with other attention than that of their training."""
+"""Panels of the studies that evaluate runs with other attention than that of their training."""

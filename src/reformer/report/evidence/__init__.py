@@ -1,1 +1,1 @@
-"""Reads the measurements and the paper's numbers, and writes both in words: the ground that claims and displays stand on."""
+"""Measurements and published numbers, read and put into words without any knowledge of claims or their display."""

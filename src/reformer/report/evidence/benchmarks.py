@@ -26,7 +26,7 @@ def points_by_length(speed: Content) -> Points:
 def crossing(lengths: Sequence[int], full: Sequence[float], lsh: Sequence[float]) -> tuple[float, int]:
     """Finds the length from which on LSH attention is faster than full attention.
 
-    Between two measured lengths, both times are taken to follow a power of the length.
+    Interpolates between two lengths as if both times were powers of the length.
 
     Args:
         lengths: measured lengths in ascending order.
@@ -34,8 +34,8 @@ def crossing(lengths: Sequence[int], full: Sequence[float], lsh: Sequence[float]
         lsh: times of LSH attention.
 
     Returns:
-        The length: the first one if LSH attention is faster at all, infinite if it is not at the last. And the number of
-        measured lengths up to the last at which LSH attention is not faster.
+        The length: the first one if LSH attention is faster at every length, infinite if it is slower at the last one. And the
+        number of measured lengths up to the last at which LSH attention is not faster.
     """
     gaps = [log2(slow / fast) for slow, fast in zip(full, lsh, strict=True)]
     n_before = max((i for i, gap in enumerate(gaps, 1) if gap <= 0), default=0)

@@ -8,7 +8,7 @@ MISSING = "–"
 """Stands for a number that does not exist."""
 MB = 1e6
 SETTINGS = {"model.n_layers": "{} layers"}
-"""Settings that are not written as their name and value."""
+"""Formats of settings that are not written as name and value."""
 
 
 def attention_label(attention: str) -> str:
@@ -22,7 +22,7 @@ def describe(group: RunGroup) -> str:
     return ", ".join(word for word in words if word != "shared QK")
 
 
-def settings_apart(groups: Sequence[RunGroup]) -> list[str]:
+def differing_settings(groups: Sequence[RunGroup]) -> list[str]:
     """The settings, beside attention, residuals and queries, in which runs differ."""
     named = dict.fromkeys(setting for group in groups for setting, _ in group.spec.others)
     return [setting for setting in named if len({group.spec.value(setting) for group in groups}) > 1]
@@ -30,7 +30,7 @@ def settings_apart(groups: Sequence[RunGroup]) -> list[str]:
 
 def distinct_labels(groups: Sequence[RunGroup], separator: str = ", ") -> list[str]:
     """Labels that contain only the words in which the runs differ."""
-    columns = zip(*(_words(group, settings_apart(groups)) for group in groups), strict=True)
+    columns = zip(*(_words(group, differing_settings(groups)) for group in groups), strict=True)
     differing = [column for column in columns if len(set(column)) > 1]
     if not differing:
         return [describe(group) for group in groups]

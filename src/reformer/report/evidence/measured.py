@@ -10,7 +10,7 @@ from reformer.report.evidence.results import LearnedNothing, NotTested, RunGroup
 
 @dataclass(frozen=True)
 class Unit:
-    """The way in which a number is written."""
+    """The format of a number."""
 
     suffix: str = ""
     digits: int = 1
@@ -40,7 +40,7 @@ FINE_BITS = Unit(" bits/dim", 4, signed=True)
 TIMES = Unit("", 2, prefix="×")
 TOKENS = Unit(" tokens", 0)
 T_90 = (6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895, 1.860, 1.833)
-"""Student's t of a 90 % interval for 1 to 9 degrees of freedom. More of them use the last value: the interval is wider."""
+"""Student's t of a 90 % interval for 1 to 9 degrees of freedom. More use the last value, which widens the interval."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Measured:
         values: one for each seed, or the one value of a benchmark.
         low: least value that the repeated timings of a benchmark allow.
         high: greatest such value.
-        source: an explanation of the values, where they need one.
+        source: an explanation of the values; often empty.
         n_wanted: seeds that params.yaml lists; 0 for a benchmark.
     """
 
@@ -85,7 +85,7 @@ class Measured:
         return unit.text(self.mean, self.deviation)
 
     def basis(self, unit: Unit) -> str:
-        """The number of seeds, or the range of the timings, that the value rests on."""
+        """The number of seeds or the range of the timings behind the value, in words."""
         if self.low is not None and self.high is not None:
             return f"{unit.number(self.low)} to {unit.number(self.high)} by the timings"
         return "; ".join(filter(None, (self.source, self._seeds())))

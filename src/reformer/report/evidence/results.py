@@ -1,4 +1,4 @@
-"""The results that the pipeline wrote. A missing file stops nothing: a number that is not there raises NotTested."""
+"""The results that the pipeline wrote. A missing file does not stop the report: each missing number raises NotTested."""
 
 import csv
 from collections.abc import Callable, Sequence
@@ -20,12 +20,12 @@ class NotTested(Exception):
 
 
 class LearnedNothing(NotTested):
-    """A network is no better than guessing. Its seed must not be left out of a comparison."""
+    """A network is no better than guessing. A comparison must not leave out its seed."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One training run, whose files are read when they are first needed.
+    """One training run. Reads each file on first use.
 
     Attributes:
         spec: the content of its name.

@@ -21,7 +21,7 @@ class Source:
 
 
 def source_of(environments: Iterable[Mapping[str, Any]]) -> Source | None:
-    """The source of what was measured in these environments; None where there are none."""
+    """The source of measurements in these environments; None without environments."""
     listed = list(environments)
     if not listed:
         return None

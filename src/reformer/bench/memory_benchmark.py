@@ -1,4 +1,4 @@
-"""The steps whose peak memory is measured, along four axes: with all techniques, and without some (Tables 1 and 3)."""
+"""The steps of the memory benchmark: along four axes, with all techniques and without some (Tables 1 and 3)."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -6,15 +6,15 @@ from typing import Any
 
 from reformer.bench.config import BenchmarkConfig
 from reformer.bench.step import Step
-from reformer.bench.techniques import COMPARED, Techniques
+from reformer.bench.techniques import TECHNIQUES_BY_AXIS, Techniques
 
 
 def memory_steps(config: BenchmarkConfig, device: str) -> Iterator[tuple[dict[str, Any], Step]]:
-    """The steps to measure, each with the labels of its point: its axis, its sizes and its techniques."""
+    """Yields the steps, each with the labels of its point: axis, sizes and techniques."""
     values = {"seq_len": config.lengths, "n_layers": config.depths, "n_hashes": config.rounds, "d_ff": config.widths}
     model = config.model
     usual = {"seq_len": config.seq_len} | {name: getattr(model, name) for name in ("n_layers", "n_hashes", "d_ff")}
-    for axis, compared in COMPARED.items():
+    for axis, compared in TECHNIQUES_BY_AXIS.items():
         for techniques in compared:
             for value in values[axis]:
                 sizes = {**usual, axis: value}

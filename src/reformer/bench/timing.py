@@ -1,29 +1,30 @@
-"""Times several ways to do the same thing in turn: what disturbs the machine for a while then disturbs them all."""
+"""Timing of alternatives by alternating calls, so that a disturbance of the machine affects all of them."""
 
 from collections.abc import Callable, Mapping
 from time import perf_counter
 
 import torch
 
-MATRIX = 2048
-"""Rows and columns of the matrices whose product gives the machine's rate."""
+MATRIX_SIZE = 2048
+"""Rows and columns of the matrices whose product measures the machine's rate of arithmetic."""
 
 
-def alternate(
+def time_alternately(
     calls: Mapping[str, Callable[[], object]],
     repeats: int,
     seconds: float,
     clock: Callable[[], float] = perf_counter,
 ) -> dict[str, list[float]]:
-    """Times the calls one after the other, round after round, after a round that does not count.
+    """Times the calls one after the other in several rounds. The first round warms up and does not count.
 
     Args:
+        calls: the alternatives by name.
         repeats: rounds that count.
-        seconds: a call that has taken this long in all is not made again; one that takes longer than this is made once, and
-            that once counts.
+        seconds: time limit of each call. A call whose total time exceeds it is not repeated. If it exceeds the limit in the
+            first round, that round counts.
 
     Returns:
-        Seconds of each call that counts.
+        The seconds of all counted repetitions of each call.
     """
     times: dict[str, list[float]] = {name: [] for name in calls}
     spent = dict.fromkeys(calls, 0.0)
@@ -41,7 +42,7 @@ def alternate(
 
 
 def matrix_product() -> Callable[[], object]:
-    """A call of 2 * MATRIX^3 operations in float32: the most that arithmetic can reach on this machine, near enough."""
-    a, b = torch.randn(MATRIX, MATRIX), torch.randn(MATRIX, MATRIX)
+    """Returns a call of 2 * MATRIX_SIZE^3 float32 operations, which nearly reaches the machine's peak rate."""
+    a, b = torch.randn(MATRIX_SIZE, MATRIX_SIZE), torch.randn(MATRIX_SIZE, MATRIX_SIZE)
     out = torch.empty_like(a)
     return lambda: torch.mm(a, b, out=out)
