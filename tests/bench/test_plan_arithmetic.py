@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry, sdpa_backward_flop, sdpa_flop
 
 from reformer.bench.plan import plan_run, sequence_flops, step_memory
-from reformer.model import lsh, lsh_portable
+from reformer.model import lsh_fused, lsh_portable
 from reformer.model.attention_kinds import KINDS
 from reformer.model.config import ReformerConfig
 from reformer.model.reformer_lm import ReformerLM
@@ -53,7 +53,7 @@ class CountedFlops(TorchDispatchMode):
 @pytest.fixture(autouse=True)
 def as_on_a_gpu(monkeypatch):
     """LSH attention as GPUs compute it, in tiles as large as theirs."""
-    monkeypatch.setattr(lsh.lsh_fused, "kernels_exist", lambda: False)
+    monkeypatch.setattr(lsh_fused, "kernels_exist", lambda: False)
     monkeypatch.setattr(lsh_portable, "CPU_TILE", lsh_portable.LARGE_TILE)
 
 

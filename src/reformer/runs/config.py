@@ -111,7 +111,7 @@ class EvaluationConfig:
     """Attention and split for the evaluation of trained weights."""
 
     attention: list[str] = field(default_factory=list)
-    """full, local, off, lsh-N (N hash rounds), or trained (the attention of the training)."""
+    """Names of attentions, such as full or lsh-4 (4 hash rounds), off, or trained (the attention of the training)."""
     split: str = "test"
 
     def __post_init__(self) -> None:

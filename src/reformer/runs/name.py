@@ -84,7 +84,7 @@ class RunSpec:
     def n_hashes(self) -> int:
         """Number of hash rounds if all layers have LSH attention, otherwise 0."""
         kinds, n_hashes = parse_attention(self.attention)
-        return n_hashes if kinds == ["lsh"] else 0
+        return n_hashes if set(kinds) == {"lsh"} else 0
 
     def value(self, setting: str) -> str | None:
         """Returns the value of one of `others`, such as `model.n_layers`; None if it has its usual value."""
