@@ -56,9 +56,6 @@ class BenchmarkConfig:
             for name in ("lengths", "depths", "rounds", "widths"):
                 values = getattr(self, name)
                 require(bool(values) and min(values) >= 1, name, "a list of numbers >= 1", values)
-            for name in (
-                "ff_chunk_size",
-                "loss_chunk_size",
-            ):  # the benchmark compares with 0, which switches chunks off
-                size = getattr(self.model, name)
+            for name in ("ff_chunk_size", "loss_chunk_size"):
+                size = getattr(self.model, name)  # the benchmark compares it with 0, which switches chunks off
                 require(size >= 1, f"model.{name}", ">= 1", size)

@@ -13,11 +13,11 @@ def memory_steps(config: BenchmarkConfig, device: str) -> Iterator[tuple[dict[st
     """Yields the steps, each with the labels of its point: axis, sizes and techniques."""
     values = {"seq_len": config.lengths, "n_layers": config.depths, "n_hashes": config.rounds, "d_ff": config.widths}
     model = config.model
-    usual = {"seq_len": config.seq_len} | {name: getattr(model, name) for name in ("n_layers", "n_hashes", "d_ff")}
+    fixed = {"seq_len": config.seq_len} | {name: getattr(model, name) for name in ("n_layers", "n_hashes", "d_ff")}
     for axis, compared in TECHNIQUES_BY_AXIS.items():
         for techniques in compared:
             for value in values[axis]:
-                sizes = {**usual, axis: value}
+                sizes = {**fixed, axis: value}
                 yield {"axis": axis, **sizes, **asdict(techniques)}, _step(config, sizes, techniques, device)
 
 

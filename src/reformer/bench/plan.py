@@ -12,8 +12,7 @@ from reformer.bench.minimum_memory import FLOAT_BYTES, minimum_bytes, network_on
 from reformer.model.attention import heads_per_group
 from reformer.model.attention_kinds import KINDS
 from reformer.model.config import ReformerConfig
-from reformer.model.lsh import count_buckets
-from reformer.model.lsh_hash import factor_buckets
+from reformer.model.lsh_hash import count_buckets, factor_buckets
 from reformer.model.lsh_portable import LARGE_TILE
 from reformer.runs.config import RunConfig
 
