@@ -1,10 +1,12 @@
-"""The same numbers on a CUDA device as on CPU, and there the memory that reversible layers promise."""
+"""The same numbers on a CUDA device as on CPU, in every run, and there the memory that the techniques promise."""
 
 import pytest
 import torch
 from small import gradients, small_batch, small_model, twin_of
 
+from reformer.model import lsh_choice, lsh_hash, lsh_portable
 from reformer.model.lsh import draw_rotations, hash_vectors, lsh_attention
+from reformer.model.lsh_rules import Rules
 from reformer.model.reformer_lm import ReformerLM
 
 pytestmark = [
@@ -33,6 +35,114 @@ def test_hashing_gives_the_buckets_it_gives_on_cpu():
     rotations = draw_rotations(x, 12, 3)
     there = hash_vectors(x.cuda(), [rotation.cuda() for rotation in rotations])
     assert torch.equal(there.cpu(), hash_vectors(x, rotations))
+
+
+# Sets of rules: the usual ones, and others that together take every branch of the kernels.
+RULES = [
+    Rules(64, causal=True, same_bucket_mask=True, duplicate_correction=True, window="sorted"),
+    Rules(48, causal=True, same_bucket_mask=True, duplicate_correction=False, window="sorted"),
+    Rules(32, causal=False, same_bucket_mask=True, duplicate_correction=True, window="sorted"),
+    Rules(64, causal=True, same_bucket_mask=True, duplicate_correction=True, window="chunk"),
+    Rules(20, causal=False, same_bucket_mask=True, duplicate_correction=True, window="chunk"),
+    Rules(64, causal=True, same_bucket_mask=False, duplicate_correction=True, window="chunk"),
+    Rules(32, causal=False, same_bucket_mask=False, duplicate_correction=True, window="chunk"),
+]
+
+
+def kernels():
+    """The module of the Triton kernels, which has to be the one that is chosen here."""
+    module = lsh_choice.implementation(torch.ones(1, device="cuda"))
+    assert module.__name__ == "reformer.model.lsh_triton"
+    return module
+
+
+def lsh_inputs(shape, n_hashes, chunk_len=64, dtype=torch.bfloat16):
+    """Queries, values and gradient as transposed views of (B, L, H, D), and buckets."""
+    generator = torch.Generator("cuda").manual_seed(0)
+    examples, heads, length, width = shape
+    parts = torch.randn(3, examples, length, heads, width, generator=generator, device="cuda").to(dtype).transpose(2, 3)
+    rotations = draw_rotations(parts[0], lsh_hash.count_buckets(length, chunk_len), n_hashes, generator)
+    return *parts, hash_vectors(parts[0], rotations)
+
+
+def lsh_results(module, qk, v, grad, buckets, padding_mask, rules):
+    out, lse = module.forward(qk, v, buckets, padding_mask, rules)
+    return out, *module.backward(grad, qk, v, buckets, padding_mask, out, lse, rules)
+
+
+@pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 2e-6), (torch.bfloat16, 1e-2), (torch.float16, 2e-3)])
+@pytest.mark.parametrize("rules", RULES, ids=lambda rules: f"{rules.window} {rules.chunk_len}")
+@pytest.mark.parametrize("width", [64, 20])
+def test_kernels_give_what_float64_gives(rules, dtype, error, width):
+    qk, v, grad, buckets = lsh_inputs((2, 3, 777, width), 5, rules.chunk_len, dtype)
+    padding_mask = torch.rand(2, 777, device="cuda") < 0.9
+    real = padding_mask[:, None, :, None]
+    found = lsh_results(kernels(), qk, v, grad * real, buckets, padding_mask, rules)
+    exact = [x.double() for x in (qk, v, grad * real)]
+    for x, expected in zip(found, lsh_results(lsh_portable, *exact, buckets, padding_mask, rules), strict=True):
+        assert x.dtype == dtype
+        assert (x.double() - expected)[real.expand_as(x)].norm() < error * expected[real.expand_as(x)].norm()
+
+
+@pytest.mark.parametrize("width", [16, 128, 256])
+def test_kernels_take_any_width(width):
+    inputs = lsh_inputs((1, 2, 300, width), 3, 16)
+    found = lsh_results(kernels(), *inputs, None, RULES[0])
+    exact = [x.double() for x in inputs[:3]]
+    for x, expected in zip(found, lsh_results(lsh_portable, *exact, inputs[3], None, RULES[0]), strict=True):
+        assert (x.double() - expected).norm() < 1e-2 * expected.norm()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_the_kernel_hashes_as_the_plain_operators_do(dtype):
+    # Integers, so that no rounding depends on the order of summation.
+    qk = torch.randint(-3, 4, (2, 3, 501, 64), device="cuda").to(dtype)
+    for n_buckets in (6, 1024):
+        rotations = [rotation.mul(16).round() for rotation in draw_rotations(qk, n_buckets, 3)]
+        assert torch.equal(hash_vectors(qk, rotations), lsh_hash.hash_vectors(qk, rotations))
+        # All 24 bits of the rotations count.
+        rotations = draw_rotations(qk, n_buckets, 3)
+        exact = lsh_hash.hash_vectors(qk.double(), [rotation.double() for rotation in rotations])
+        assert (hash_vectors(qk, rotations) != exact).float().mean() < 1e-3
+
+
+def test_ten_runs_give_the_same_bits():
+    inputs = lsh_inputs((1, 8, 4096, 64), 8)
+    first = lsh_results(kernels(), *inputs, None, RULES[0])
+    for _ in range(9):
+        for x, expected in zip(lsh_results(kernels(), *inputs, None, RULES[0]), first, strict=True):
+            assert torch.equal(x, expected)
+
+
+def test_a_pass_never_waits_for_the_device():
+    qk, v, grad, _ = lsh_inputs((1, 2, 1024, 64), 4)
+    leaves = [x.detach().requires_grad_() for x in (qk, v)]
+    padding_mask = torch.ones(1, 1024, dtype=torch.bool, device="cuda")
+
+    def both_passes():
+        out = lsh_attention(*leaves, n_hashes=4, padding_mask=padding_mask)
+        torch.autograd.grad(out, leaves, grad)
+
+    both_passes()  # compiles, and compares the kernels with the portable path
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        both_passes()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def test_memory_grows_with_rounds_by_little_more_than_the_buckets():
+    heads, length = 8, 1 << 16
+
+    def peak(n_hashes):
+        inputs = lsh_inputs((1, heads, length, 64), n_hashes)
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        lsh_results(kernels(), *inputs, None, RULES[0])
+        return torch.cuda.max_memory_allocated()
+
+    # Of each slot: a bucket in 2 bytes, and its code, its position and its sort key in 4 bytes each.
+    assert peak(16) - peak(2) < 14 * 14 * heads * length + (64 << 20)
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.3])

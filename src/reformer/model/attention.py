@@ -14,7 +14,8 @@ from torch.utils.checkpoint import checkpoint
 from reformer.model.attention_kinds import KINDS, AttentionInputs, AttentionKind
 from reformer.model.branch import Branch
 from reformer.model.config import ReformerConfig
-from reformer.model.lsh_hash import count_buckets, draw_rotations, hash_vectors
+from reformer.model.lsh_choice import hash_vectors
+from reformer.model.lsh_hash import count_buckets, draw_rotations
 
 # Largest number of elements in the queries of a group of heads. Groups are computed one at a time, to save memory.
 MAX_QUERY_ELEMENTS = 1 << 24

@@ -7,20 +7,20 @@ All rounds together are one softmax over the pairs (query, key) that are visible
 logarithm of the softmax's denominator (logsumexp), the backward pass computes the gradient round by round. It needs nothing
 else from a round but the buckets, from which it recomputes the sorted order.
 
-Two implementations compute the same function: `lsh_fused` on CPU, with private kernels of PyTorch; `lsh_portable` elsewhere.
+Three implementations compute the same function: `lsh_fused` on CPU, with private kernels of PyTorch; `lsh_triton` on CUDA
+devices; `lsh_portable` elsewhere. `lsh_choice` chooses one.
 
 Shapes: B batch, H heads, R n_hashes, L positions, D width of a head.
 """
 
 from collections.abc import Sequence
-from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from reformer.model import lsh_fused, lsh_portable
-from reformer.model.lsh_hash import count_buckets, draw_rotations, hash_vectors
+from reformer.model.lsh_choice import hash_vectors, implementation
+from reformer.model.lsh_hash import count_buckets, draw_rotations
 from reformer.model.lsh_rules import Rules
 from reformer.settings import require
 
@@ -84,17 +84,13 @@ def lsh_attention(
     return _LSHAttention.apply(qk, v, buckets, padding_mask, rules)
 
 
-def _implementation(qk: Tensor) -> ModuleType:
-    return lsh_fused if qk.device.type == "cpu" and lsh_fused.kernels_exist() else lsh_portable
-
-
 class _LSHAttention(torch.autograd.Function):
     """LSH attention for given buckets. It saves its inputs, its output and one logsumexp per position."""
 
     @staticmethod
     def forward(ctx: Any, qk: Tensor, v: Tensor, buckets: Tensor, padding_mask: Tensor | None, rules: Rules) -> Tensor:
         with torch.autocast(qk.device.type, enabled=False):
-            out, lse = _implementation(qk).forward(qk, v, buckets, padding_mask, rules)
+            out, lse = implementation(qk).forward(qk, v, buckets, padding_mask, rules)
         ctx.save_for_backward(qk, v, buckets, padding_mask, out, lse)
         ctx.rules = rules
         return out
@@ -104,5 +100,5 @@ class _LSHAttention(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         qk, v, buckets, padding_mask, out, lse = ctx.saved_tensors
         with torch.autocast(qk.device.type, enabled=False):
-            grad_qk, grad_v = _implementation(qk).backward(grads[0], qk, v, buckets, padding_mask, out, lse, ctx.rules)
+            grad_qk, grad_v = implementation(qk).backward(grads[0], qk, v, buckets, padding_mask, out, lse, ctx.rules)
         return grad_qk, grad_v, None, None, None
