@@ -131,11 +131,18 @@ class Web:
                 headers["Content-Length"] = "abc"
             case "endless length":
                 headers["Content-Length"] = "9" * 5000
+            case "doubled length":
+                headers["Content-Length"] = f"{len(body)}, {len(body)}"
+            case "nonsense address" | "another scheme" | "circle":
+                to = {"nonsense address": "http://[nonsense", "another scheme": "file:///etc/passwd", "circle": "/"}
+                status, body, headers = 302, b"", {"Location": to[behaviour], "Content-Length": "0"}
             case "endless" | "endless anew":
                 body = body + bytes(1 << 20)
                 del headers["Content-Length"]
             case "truncate" | "truncate anew" | "stall":
                 body = half
+            case "stall at once":
+                body = b""
             case "truncate without length":
                 body = half
                 del headers["Content-Length"]
@@ -156,9 +163,13 @@ class Web:
             handler.send_header(name, value)
         handler.end_headers()
         with suppress(ConnectionError):
+            if behaviour == "drip":
+                for byte in body[:100]:
+                    handler.wfile.write(bytes([byte]))
+                    self.release.wait(0.02)
             handler.wfile.write(body)
             handler.wfile.flush()
-        if behaviour == "stall":
+        if behaviour.startswith("stall"):
             self.release.wait(10)
 
 

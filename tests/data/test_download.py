@@ -107,6 +107,7 @@ def test_a_source_of_another_size_is_said(data, raw, tmp_path, name, instead):
         download(data, raw)
 
 
+@pytest.mark.slow
 def test_the_source_and_the_mirror_of_one_data_set_reach_dvc_repro(script, tmp_path):
     for name in ("conf", "pipelines", "src"):
         copytree(PROJECT / name, tmp_path / name, ignore=ignore_patterns("__pycache__"))
@@ -117,7 +118,7 @@ def test_the_source_and_the_mirror_of_one_data_set_reach_dvc_repro(script, tmp_p
     assert script("compose", project=tmp_path).returncode == 0
     resolved = tmp_path / "data" / "configs" / "download"
     assert f"source: {tmp_path}/mine\n  mirror: https://in.side\n" in (resolved / "wikipedia.yaml").read_text()
-    assert "in.side" not in (resolved / "photos.yaml").read_text()
+    assert "in.side" not in (resolved / "emoji.yaml").read_text()
     done = script("download", f"--config-dir={resolved}", "--config-name=wikipedia", project=tmp_path)
     assert f"data.source={tmp_path}/mine holds no wikipedia.xml.bz2 of 1,695,871 bytes" in done.stderr
 

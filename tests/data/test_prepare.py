@@ -78,7 +78,8 @@ def test_a_text_is_split_in_order_from_every_form(text, raw, processed, form):
     assert b"".join(parts) == whole
     assert [len(part) for part in parts] == [2_250_001, 125_000, 125_000]
     meta = json.loads((processed / "meta.json").read_text())
-    assert meta["splits"]["val"] == {"file": "val.bin", "tokens": 125_000}
+    digest = hashlib.sha256(parts[1]).hexdigest()
+    assert meta["splits"]["val"] == {"file": "val.bin", "tokens": 125_000, "bytes": 125_000, "sha256": digest}
 
 
 def test_preparing_again_gives_the_same_bytes_and_leaves_nothing_else(text, raw, processed):

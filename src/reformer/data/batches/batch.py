@@ -91,6 +91,10 @@ class EvaluationBatches(Dataset[Batch]):
         """Returns the sequences of the given numbers, each in [0, n_sequences), as a batch."""
         raise NotImplementedError
 
+    def units(self) -> np.ndarray:
+        """Returns the number of the independent unit that each sequence belongs to: document, image or random word, (n,)."""
+        return np.arange(self.n_sequences)
+
 
 def evenly_spaced(total: int, most: int) -> np.ndarray:
     """Selects `most` of the numbers 0..total - 1 at even distances; all of them if there are no more, or if most is 0."""

@@ -7,24 +7,21 @@ import numpy as np
 import torch
 
 from reformer.data.batches.batch import Batch, EvaluationBatches, TrainingBatches, evenly_spaced, shifted_batch
+from reformer.data.batches.prepared import describe_split
 from reformer.data.config import ImagesConfig, TextConfig
-from reformer.files import META, MissingFile, read_json
 from reformer.settings import require
 
 
 class PreparedSplit:
-    """The array of one split. Each process maps it into memory at its first use."""
+    """The array of one split, checked against meta.json. Each process maps it into memory at its first use."""
 
     def __init__(self, data: TextConfig | ImagesConfig, processed: Path, split: str) -> None:
-        try:
-            meta = read_json(processed / META)
-        except MissingFile as missing:
-            raise MissingFile(f"{missing}: run the prepare stage for data={data.name} first") from None
+        entry, side = describe_split(data, processed, split)
         if isinstance(data, ImagesConfig):
-            allowed = f"{meta['side']}, as prepared (or prepare again)"
-            require(data.side == meta["side"], "data.side", allowed, data.side)
-        self.path = processed / meta["splits"][split]["file"]
-        self.length: int = meta["splits"][split]["images" if isinstance(data, ImagesConfig) else "tokens"]
+            require(data.side == side, "data.side", f"{side}, as prepared (or prepare again)", data.side)
+        self.path = processed / entry["file"]
+        self.length: int = entry["images" if isinstance(data, ImagesConfig) else "tokens"]
+        self.document_ends: list[int] = entry.get("document_ends", [])
         self._array: np.ndarray | None = None
 
     @property
@@ -94,6 +91,15 @@ class EvaluationText(EvaluationBatches):
         scored_from = np.where(starts == 0, 0, starts + self.context)[:, None]
         scored = (positions >= scored_from) & (positions < self.text.length)
         return shifted_batch(stream, torch.from_numpy(scored.astype(np.float32)))
+
+    def units(self) -> np.ndarray:
+        """Returns the number of the document in the middle of each window's scored tokens; of the window if none is known."""
+        if not self.text.document_ends:
+            return super().units()
+        starts = self.chosen * self.stride
+        begins = np.where(starts == 0, 0, starts + self.context)
+        ends = np.minimum(starts + self.seq_len, self.text.length)
+        return np.searchsorted(self.text.document_ends, (begins + ends) // 2, side="right")
 
 
 class TrainingImages(TrainingBatches):

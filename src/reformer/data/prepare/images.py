@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from reformer.data.config import ImagesConfig, SourceFile
+from reformer.data.config import BY_MOTIF, ImagesConfig, SourceFile
 from reformer.data.prepare.archives import npz_images, tar_images, zipped_npz_images
+from reformer.data.prepare.emoji import emoji_drawings
 from reformer.data.prepare.photos import photo_windows
 from reformer.data.prepare.pixels import area_average
 from reformer.data.prepare.read_ahead import read_ahead
@@ -30,8 +31,8 @@ def prepare_images(data: ImagesConfig, raw: Path, processed: Path) -> dict[str, 
         with written_whole(path) as out, ProgressBar(f"prepare {data.name} {split}", int(np.prod(shape))) as bar:
             np.lib.format.write_array_header_1_0(out, {"descr": "|u1", "fortran_order": False, "shape": shape})
             n_found = 0
-            for file in (file for file in data.files if file.split == split):
-                for block in read_ahead(_blocks(file, raw, processed, n_images - n_found)):
+            for file in (file for file in data.files if file.split in (split, BY_MOTIF)):
+                for block in read_ahead(_blocks(file, split, raw, processed, n_images - n_found)):
                     n_found += len(block)
                     bar.advance(out.write(np.ascontiguousarray(area_average(block, data.side)).data))
             if n_found != n_images:
@@ -41,11 +42,12 @@ def prepare_images(data: ImagesConfig, raw: Path, processed: Path) -> dict[str, 
     return splits
 
 
-def _blocks(file: SourceFile, raw: Path, scratch: Path, max_images: int) -> Iterator[np.ndarray]:
+def _blocks(file: SourceFile, split: str, raw: Path, scratch: Path, max_images: int) -> Iterator[np.ndarray]:
     """Yields the images of a file in blocks of (n, width, width, 3).
 
     Args:
         file: a file in any of the published formats.
+        split: the split whose images are wanted.
         raw: its folder.
         scratch: folder for temporary files.
         max_images: limit on the number of images.
@@ -63,5 +65,7 @@ def _blocks(file: SourceFile, raw: Path, scratch: Path, max_images: int) -> Iter
                 yield from tar_images(path, max_images)
             case ".png" | ".jpg":
                 yield from photo_windows(path)
+            case ".whl":
+                yield from emoji_drawings(path, split, max_images)
             case _:
-                raise DataError(f"{path}: images come as .zip (of .npz), .npz, .tar (of .png), .png or .jpg")
+                raise DataError(f"{path}: images come as .zip (of .npz), .npz, .tar (of .png), .png, .jpg or .whl")

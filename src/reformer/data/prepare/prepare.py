@@ -5,13 +5,13 @@ from pathlib import Path
 from reformer.data.config import DownloadedConfig, ImagesConfig, TextConfig
 from reformer.data.prepare.images import prepare_images
 from reformer.data.prepare.text import prepare_text
-from reformer.files import META, DataError, write_json
+from reformer.files import META, DataError, digest_of, write_json
 
 
 def prepare(data: DownloadedConfig, raw: Path, processed: Path) -> None:
     """Converts the raw files to train, val and test arrays. Equal inputs give equal bytes.
 
-    meta.json is written last: its presence proves that all arrays are complete.
+    meta.json is written last: its presence proves that all arrays are complete. It has the size and the digest of each.
 
     Args:
         data: a text or images.
@@ -33,6 +33,9 @@ def prepare(data: DownloadedConfig, raw: Path, processed: Path) -> None:
             content = f"images of {data.side} x {data.side} pixels"
         case _:
             raise DataError(f"data.kind={data.kind} needs no preparation")
+    for entry in splits.values():
+        path = processed / str(entry["file"])
+        entry |= {"bytes": path.stat().st_size, "sha256": digest_of(path)}
     meta["splits"] = splits
     write_json(processed / META, meta)
     counts = ", ".join(f"{entry[unit]:,} {split}" for split, entry in splits.items())
