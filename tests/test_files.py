@@ -82,6 +82,33 @@ def test_json_comes_back_as_it_was_written(tmp_path):
     assert (tmp_path / "line.json").read_bytes().count(b"\n") == 1
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_json_never_contains_a_number_that_is_not_finite(tmp_path, value):
+    """Such numbers are not JSON, and mean that there is no result."""
+    path = tmp_path / "new" / "file.json"
+    with pytest.raises(
+        DataError, match=r"file\.json is not written, since it would contain a number that is not finite$"
+    ):
+        write_json(path, {"scores": [1.5, {"loss": value}]})
+    assert not path.parent.exists()
+
+
+def test_what_a_killed_process_left_shares_no_bytes_with_a_new_file(tmp_path):
+    (tmp_path / "cached").write_text("old")
+    (tmp_path / "file.tmp").hardlink_to(tmp_path / "cached")
+    write_text(tmp_path / "file", "new")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"cached": "old", "file": "new"}
+
+
+def test_a_temporary_file_lies_beside_the_path_wherever_others_lie(tmp_path, monkeypatch):
+    """So that it is renamed and never copied, as from a TMPDIR on another file system."""
+    monkeypatch.setenv("TMPDIR", "/does-not-exist")
+    with written_whole(tmp_path / "file") as out:
+        assert [path.name for path in tmp_path.iterdir()] == [Path(out.name).name]
+        out.write(b"new")
+    assert (tmp_path / "file").read_bytes() == b"new"
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(MissingFile) as error:
         read_json(tmp_path / "none" / "file.json")
@@ -108,19 +135,21 @@ def test_a_full_disk_names_the_folder():
 
 def test_every_generated_file_lies_below_the_root(tmp_path):
     root = Root(tmp_path)
-    run = root.run("wikipedia_full_reversible_seed-1")
+    run = root.run("wikipedia_full_reversible_seed-1", "text")
     places = {
         root.raw("photos"): "raw/photos",
         root.processed("photos"): "processed/photos",
         root.configs: "configs",
         root.benchmark("memory"): "benchmarks/memory.json",
         root.report: "report",
-        run.folder: "runs/wikipedia_full_reversible_seed-1",
+        run.folder: "runs/text/wikipedia_full_reversible_seed-1",
+        run.train: "runs/text/wikipedia_full_reversible_seed-1/train.json",
+        run.weights: "runs/text/wikipedia_full_reversible_seed-1/weights.safetensors",
+        run.evaluation: "evaluations/text/wikipedia_full_reversible_seed-1.json",
+        run.samples: "samples/wikipedia_full_reversible_seed-1.json",
+        root.run("alone").evaluation: "evaluations/alone.json",
     }
     for path, place in places.items():
         assert path == tmp_path / place
-    names = {path.relative_to(run.folder).as_posix() for name, path in vars(run).items() if name != "folder"}
-    assert names == {
-        *("train.json", "curve.csv", "weights.safetensors", "environment.json"),
-        *("evaluation.json", "samples.json"),
-    }
+    run.folder.mkdir(parents=True)
+    assert root.run("wikipedia_full_reversible_seed-1").folder == run.folder  # whichever list has it

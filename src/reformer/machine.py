@@ -30,6 +30,12 @@ def choose_device(accelerator: str) -> torch.device:
     return torch.device("cuda" if found and accelerator != "cpu" else "cpu")
 
 
+def use_threads(threads: int) -> None:
+    """Sets the number of CPU threads that compute; 0 leaves PyTorch's choice."""
+    if threads:
+        torch.set_num_threads(threads)
+
+
 def environment(device: torch.device, command: str) -> dict[str, Any]:
     """Collects command, commit, device, versions and time."""
     return {

@@ -1,5 +1,6 @@
 """Roles of settings, and checks of their values, shared by all configuration dataclasses."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import Field, fields, is_dataclass
 from enum import Enum
@@ -65,3 +66,8 @@ def require_at_least(minimum: float, **settings: float) -> None:
     """Raises a SettingError for the first setting below the minimum."""
     for setting, got in settings.items():
         require(got >= minimum, setting, f">= {minimum}", got)
+
+
+def without_secrets(text: str) -> str:
+    """Returns a text without the user names, passwords and queries of the addresses in it."""
+    return re.sub(r"(://[^\s?'\"]*)\?[^\s'\"]*", r"\1?...", re.sub(r"://[^/@\s]+@", "://", text))

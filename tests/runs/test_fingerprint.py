@@ -1,5 +1,7 @@
 """A run's name and fingerprint change with the settings that trained weights depend on, and with no others."""
 
+import json
+import os
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import Field, asdict, fields, is_dataclass
@@ -10,12 +12,12 @@ import pytest
 
 from cli.schema import compose_usual, run_config
 from reformer.data.config import DATA_KINDS, DuplicationConfig, ImagesConfig, TextConfig
-from reformer.files import write_json
+from reformer.files import WEIGHTS_DIGEST, Root, digest_of, write_json
 from reformer.model.config import ReformerConfig
 from reformer.runs.config import RunConfig
 from reformer.runs.fingerprint import fingerprint, finished
 from reformer.runs.name import SECTIONS, run_name
-from reformer.settings import TRAINED, Role, role_of
+from reformer.settings import TRAINED, Role, SettingError, role_of
 
 DATA = {
     "duplication": DuplicationConfig(name="duplication"),
@@ -91,7 +93,7 @@ def test_the_settings_above_are_all_that_there_are() -> None:
     assert set(roles.values()) == set(Role)
     assert {key for key in roles if key.startswith("trainer.") and roles[key] is Role.EXECUTION} == {
         f"trainer.{name}"
-        for name in ("val_every", "log_every", "accelerator", "devices", "num_nodes", "strategy", "num_workers")
+        for name in ("val_every", "log_every", "accelerator", "strategy", "num_workers", "checkpoint_minutes")
     }
 
 
@@ -117,8 +119,74 @@ def test_a_finished_run_stays_finished_however_it_would_be_carried_out(tmp_path:
     def composed(*overrides: str) -> RunConfig:
         return run_config(compose_usual(["data=wikipedia", "model.n_layers=3", f"root={tmp_path}", *overrides]))
 
-    run, content = composed(), {"fingerprint": fingerprint(composed())}
+    run = composed()
+    run.files.folder.mkdir(parents=True)
+    run.files.weights.write_bytes(b"weights")
+    content = {"fingerprint": fingerprint(run), WEIGHTS_DIGEST: digest_of(run.files.weights)}
     write_json(run.files.train, content)
     assert composed(override).trainer != run.trainer
     assert finished(composed(override)) == content
     assert finished(composed("trainer.max_steps=7")) is None
+
+
+@pytest.mark.parametrize("override", ["trainer.devices=2", "trainer.num_nodes=3"])
+def test_another_number_of_devices_trains_other_weights(override: str) -> None:
+    """Since each device draws its own dropout and hashes."""
+    batch = "data.batch_size=6"
+    usual, other = (run_config(compose_usual(["data=wikipedia", batch, *more])) for more in ([], [override]))
+    assert fingerprint(other) != fingerprint(usual)
+    assert other.name != usual.name
+
+
+@pytest.mark.parametrize("name", ["../../escape", "/abs", "a/b", "..", ".", "a\\b", "a\0b", "x" * 201, "ü" * 101])
+def test_a_name_never_leaves_its_folder(name: str) -> None:
+    root = Root(Path("data"))
+    for place, setting in ((root.raw, "data.name"), (root.processed, "data.name"), (root.run, "name")):
+        with pytest.raises(SettingError, match=rf"^{setting} must be a name without / and of 200 bytes at most, got"):
+            place(name)
+    with pytest.raises(SettingError, match=r"^name must be a name without /"):
+        RunConfig(data=deepcopy(DATA["text"]), name=name)
+    with pytest.raises(SettingError, match=r"^data\.name must be a name without /"):
+        RunConfig(data=TextConfig(name=name))
+
+
+@pytest.mark.parametrize("name", ["a", ".hidden", "..a", "Größe 1", "wikipedia_lsh-4_reversible_seed-1", "x" * 200])
+def test_any_other_name_is_one_folder(name: str) -> None:
+    assert Root(Path("data")).run(name).folder == Path("data/runs") / name
+
+
+def test_a_run_is_finished_only_for_the_very_same_settings(tmp_path: Path) -> None:
+    run = run_config(compose_usual(["data=wikipedia", f"root={tmp_path}"]))
+    assert finished(run) is None
+    folder = tmp_path / "runs" / run.name
+    folder.mkdir(parents=True)
+    run.files.weights.write_bytes(b"weights")
+    content = {"fingerprint": fingerprint(run), WEIGHTS_DIGEST: digest_of(run.files.weights), "val": {}}
+    (folder / "train.json").write_text(json.dumps(content))
+    assert finished(run) == content
+    run.optimizer.betas = [0.9, 0.99]
+    assert finished(run) is None
+
+
+def test_a_run_is_not_finished_once_its_data_was_prepared_anew(tmp_path: Path) -> None:
+    run = run_config(compose_usual(["data=wikipedia", f"root={tmp_path}"]))
+    result = tmp_path / "runs" / run.name / "train.json"
+    meta = tmp_path / "processed" / "wikipedia" / "meta.json"
+    for path in (meta, result):
+        path.parent.mkdir(parents=True)
+    meta.write_text("{}")
+    run.files.weights.write_bytes(b"weights")
+    result.write_text(json.dumps({"fingerprint": fingerprint(run), WEIGHTS_DIGEST: digest_of(run.files.weights)}))
+    os.utime(meta, (1000, 1000))
+    assert finished(run)
+    os.utime(result, (999, 999))
+    assert finished(run) is None
+
+
+def test_where_the_data_came_from_makes_no_other_run() -> None:
+    run = run_config(compose_usual(["data=photos", "model.attention=[full]"]))
+    before = fingerprint(run)
+    run.data.files, run.data.mirror, run.model.n_hashes = [], "https://a.mirror", 7
+    assert fingerprint(run) == before
+    run.data.flip = True
+    assert fingerprint(run) != before

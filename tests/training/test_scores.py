@@ -1,6 +1,6 @@
 """Scores weigh each token alike, and learning rates follow their schedule."""
 
-from math import log, sqrt
+from math import log
 
 import pytest
 import torch
@@ -10,10 +10,8 @@ from reformer.data.batches.batch import Batch
 from reformer.data.batches.feed import training_batches
 from reformer.data.config import DuplicationConfig
 from reformer.model.reformer_lm import TokenLosses
-from reformer.runs.config import OptimizerConfig
 from reformer.training.data_module import BatchStream
-from reformer.training.optimizer import build_optimizer, lr_factor
-from reformer.training.scores import TokenSums, mean_loss
+from reformer.training.scores import TokenSums, mean_loss, scores_of, sums_by_sequence
 
 
 def batch_of(weights: torch.Tensor) -> Batch:
@@ -43,22 +41,20 @@ def test_tokens_count_alike_whatever_batch_they_come_in():
     assert mean_loss(TokenLosses(nll, correct), batch_of(weights)).item() == pytest.approx(scores["loss"])
 
 
-@pytest.mark.parametrize(("schedule", "late"), [("constant", 1.0), ("rsqrt", sqrt(4 / 16))])
-def test_the_learning_rate_warms_up_then_follows_its_schedule(schedule, late):
-    config = OptimizerConfig(warmup_steps=4, schedule=schedule)
-    assert [lr_factor(config, step) for step in (0, 1, 3, 15)] == [0.25, 0.5, 1.0, late]
-
-
-@pytest.mark.parametrize("name", ["adam", "adafactor"])
-def test_each_optimiser_lowers_a_loss(name):
-    weight = torch.nn.Parameter(torch.ones(3, 5))
-    optimizer, schedule = build_optimizer(OptimizerConfig(name=name, lr=0.1, warmup_steps=2), [weight])
-    for _ in range(20):
-        optimizer.zero_grad()
-        weight.square().sum().backward()
-        optimizer.step()
-        schedule.step()
-    assert weight.square().sum() < 8
+def test_the_sums_of_each_sequence_are_its_own():
+    generator = torch.Generator().manual_seed(1)
+    nll = torch.rand(3, 7, generator=generator)
+    correct = torch.rand(3, 7, generator=generator) < 0.5
+    weights = (torch.rand(3, 7, generator=generator) < 0.6).float()
+    sums = sums_by_sequence(TokenLosses(nll, correct), batch_of(weights))
+    assert (sums.shape, sums.dtype) == ((3, 3), torch.float64)
+    for row, told in enumerate(sums.tolist()):
+        scored = [t for t in range(7) if weights[row, t]]
+        assert told[0] == pytest.approx(sum(nll[row, t].item() for t in scored), rel=1e-12)
+        assert told[1:] == [sum(correct[row, t].item() for t in scored), len(scored)]
+    whole = TokenSums()
+    whole.add(TokenLosses(nll, correct), batch_of(weights))
+    assert scores_of(sums) == pytest.approx(whole.scores(), rel=1e-12)
 
 
 def test_the_stream_of_batches_begins_at_any_step():

@@ -7,13 +7,13 @@ from pathlib import Path
 from omegaconf import MISSING
 
 from reformer.data.config import DataConfig
-from reformer.files import Root, RunFiles
+from reformer.files import Root, RunFiles, require_plain_name
 from reformer.model.attention_kinds import parse_attention
 from reformer.model.config import ReformerConfig
 from reformer.settings import Role, require, require_choice
 
 OPTIMIZERS = ("adam", "adafactor")
-SCHEDULES = ("constant", "rsqrt")
+SCHEDULES = ("constant", "rsqrt", "linear")
 ACCELERATORS = ("auto", "cpu", "gpu")
 STRATEGIES = ("auto", "ddp")
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed", "bf16-true", "64-true")
@@ -32,7 +32,10 @@ class OptimizerConfig:
     """For Adam, like betas."""
     weight_decay: float = 0.0
     schedule: str = "rsqrt"
-    """After a linear warm-up: constant, or rsqrt, which divides by sqrt(max(step, warmup_steps) / warmup_steps)."""
+    """After a linear warm-up: constant; rsqrt, which divides by sqrt(max(step, warmup_steps) / warmup_steps); or linear, which
+    stays constant and falls linearly to 0 over the last `decay` of the steps."""
+    decay: float = 0.5
+    """Share of the steps over which the schedule `linear` falls."""
     warmup_steps: int = 100
     clip_norm: float = 1.0
     """Largest norm of the gradient; 0 disables clipping."""
@@ -40,6 +43,7 @@ class OptimizerConfig:
     def __post_init__(self) -> None:
         require_choice("optimizer.name", self.name, OPTIMIZERS)
         require_choice("optimizer.schedule", self.schedule, SCHEDULES)
+        require(0 < self.decay <= 1, "optimizer.decay", "> 0 and <= 1", self.decay)
         require(0 < self.lr < inf, "optimizer.lr", "> 0 and finite", self.lr)
         require(
             len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas),
@@ -66,12 +70,19 @@ class TrainerConfig:
     accumulate: int = 1
     """Batches whose gradients one step accumulates."""
     accelerator: str = field(default="auto", metadata=Role.EXECUTION.mark)
-    devices: int = field(default=1, metadata=Role.EXECUTION.mark)
-    num_nodes: int = field(default=1, metadata=Role.EXECUTION.mark)
+    devices: int = 1
+    """Devices of each machine. Each device draws its own dropout and hashes, so that another number trains other weights. Where
+    nothing is drawn, they differ by rounding alone."""
+    num_nodes: int = 1
+    """Machines."""
     strategy: str = field(default="auto", metadata=Role.EXECUTION.mark)
     precision: str = "32-true"
     num_workers: int = field(default=0, metadata=Role.EXECUTION.mark)
     """Number of processes that load batches."""
+    checkpoint_minutes: float = field(default=10.0, metadata=Role.EXECUTION.mark)
+    """Minutes of training after which a checkpoint is saved between two validations."""
+    threads: int = 0
+    """CPU threads that compute; 0 lets PyTorch choose. Another number changes the last bits of the weights."""
 
     def __post_init__(self) -> None:
         for name in ("max_steps", "val_every", "log_every", "accumulate", "devices", "num_nodes"):
@@ -80,12 +91,21 @@ class TrainerConfig:
         require_choice("trainer.strategy", self.strategy, STRATEGIES)
         require_choice("trainer.accelerator", self.accelerator, ACCELERATORS)
         require_choice("trainer.precision", self.precision, PRECISIONS)
+        require_precision(self.precision, self.accelerator == "cpu")
+        require(self.checkpoint_minutes > 0, "trainer.checkpoint_minutes", "> 0", self.checkpoint_minutes)
         require(self.num_workers >= 0, "trainer.num_workers", ">= 0", self.num_workers)
+        require(self.threads >= 0, "trainer.threads", ">= 0", self.threads)
 
     @property
     def steps(self) -> int:
         """Optimiser steps of the run: max_steps * steps_scale, at least one."""
         return max(1, round(self.max_steps * self.steps_scale))
+
+
+def require_precision(precision: str, on_cpu: bool) -> None:
+    """Raises a SettingError if the device lacks a precision: Lightning would train in another one, under this name."""
+    allowed = "bf16-mixed or 32-true on a CPU, which has no mixed precision of 16-bit floats"
+    require(not (on_cpu and precision == "16-mixed"), "trainer.precision", allowed, precision)
 
 
 @dataclass
@@ -156,8 +176,13 @@ class RunConfig:
     """Name such as `wikipedia_lsh-4_reversible_seed-1`; an empty name is derived from the settings."""
     root: str = field(default="data", metadata=Role.EXECUTION.mark)
     """Folder of all generated files."""
+    part: str = field(default="", metadata=Role.EXECUTION.mark)
+    """List of params.yaml that names the run."""
 
     def __post_init__(self) -> None:
+        if self.name:
+            require_plain_name("name", self.name)
+        require_plain_name("data.name", self.data.name)
         n_devices = self.trainer.devices * self.trainer.num_nodes
         require(
             self.data.batch_size % n_devices == 0,
@@ -182,7 +207,7 @@ class RunConfig:
     @property
     def files(self) -> RunFiles:
         """The files of the run's folder."""
-        return Root(Path(self.root)).run(self.name)
+        return Root(Path(self.root)).run(self.name, self.part)
 
     @property
     def processed(self) -> Path:

@@ -17,16 +17,28 @@ class TokenSums:
 
     def add(self, losses: TokenLosses, batch: Batch) -> None:
         """Adds the tokens of a batch."""
-        weights = batch.weights.double()
-        self.sums = self.sums.to(weights.device)
-        self.sums += torch.stack(
-            [(losses.nll.detach() * weights).sum(), (losses.correct * weights).sum(), weights.sum()]
-        )
+        sums = sums_by_sequence(losses, batch).sum(0)
+        self.sums = self.sums.to(sums.device) + sums
 
     def scores(self) -> dict[str, float]:
         """Computes the means over the tokens: loss in nats, bits_per_dim (loss / ln 2) and accuracy."""
-        nll, correct, n_tokens = self.sums.tolist()
-        return {"loss": nll / n_tokens, "bits_per_dim": nll / n_tokens / log(2), "accuracy": correct / n_tokens}
+        return scores_of(self.sums[None])
+
+
+def sums_by_sequence(losses: TokenLosses, batch: Batch) -> Tensor:
+    """Sums losses, correct predictions and weights over each sequence of a batch, (B, 3) float64."""
+    weights = batch.weights.double()
+    return torch.stack([losses.nll.detach() * weights, losses.correct * weights, weights], dim=-1).sum(1)
+
+
+def scores_of(sums: Tensor) -> dict[str, float]:
+    """Computes the means over all tokens from partial sums.
+
+    Args:
+        sums: (n, 3): losses in nats, correct predictions and tokens.
+    """
+    nll, correct, n_tokens = sums.sum(0).tolist()
+    return {"loss": nll / n_tokens, "bits_per_dim": nll / n_tokens / log(2), "accuracy": correct / n_tokens}
 
 
 def mean_loss(losses: TokenLosses, batch: Batch) -> Tensor:
