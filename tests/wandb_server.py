@@ -25,12 +25,6 @@ VIEW = {
     "updatedAt": "2020-01-01T00:00:00",
 }
 ANSWERS: dict[str, Any] = {
-    "UpsertBucket": {
-        "upsertBucket": {
-            "bucket": {"id": "b", "name": "n", "displayName": "n", "sweepName": None, "project": PROJECT},
-            "inserted": True,
-        }
-    },
     "Viewer": {"viewer": {"id": "v", "entity": "someone", "username": "someone", "email": "a@b", "flags": "{}"}},
     "GetDefaultEntity": {"viewer": {"id": "v", "entity": "someone"}},
     "ArtifactType": {"project": None},
@@ -74,6 +68,8 @@ class StandIn(ThreadingHTTPServer):
         self.silent_from = "nothing"
         """The first request, by this, that is never answered, nor any after it."""
         self.silent = threading.Event()
+        self.kept: dict[str, Any] | None = None
+        """What a run that is resumed is said to have."""
 
     @property
     def url(self) -> str:
@@ -95,6 +91,12 @@ class Handler(BaseHTTPRequestHandler):
         while self.server.silent.is_set():
             time.sleep(0.1)
         answer = ANSWERS.get(asked)
+        if asked == "UpsertBucket":
+            name = json.loads(body)["variables"].get("name") or "n"
+            bucket = {"id": "b", "name": name, "displayName": "n", "sweepName": None, "project": PROJECT}
+            answer = {"upsertBucket": {"bucket": bucket, "inserted": self.server.kept is None}}
+        if asked == "RunResumeStatus":
+            answer = {"model": {"id": "p", "name": "reformer", "entity": PROJECT["entity"], "bucket": self.server.kept}}
         if asked == "CreateRunFiles":
             names = json.loads(body)["variables"]["files"]
             files = [{"name": name, "uploadUrl": f"{self.server.url}/upload/{name}"} for name in names]
