@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ import torch
 from reformer.bench import benchmark, step
 from reformer.bench.config import BenchmarkConfig
 from reformer.bench.phases import phases_printed
-from reformer.bench.step import Step, fresh_processes, measure
+from reformer.bench.step import Step, fresh_processes, measure, timed_in_rounds
 from reformer.model.config import ReformerConfig
 from reformer.model.reformer_lm import ReformerLM
 from reformer.runs.config import LoggerConfig
@@ -41,21 +42,37 @@ def measured(monkeypatch):
         asked.append(step)
         return {"skipped": "too large"} if step.seq_len == 16 and step.model.attention == ["full"] else RESULT
 
+    def timed_in_rounds(steps, rounds):
+        """Tells other seconds for each step in each round."""
+        return [(number, 100 * number + seconds) for seconds in range(rounds) for number in range(len(steps))]
+
     monkeypatch.setattr(benchmark, "measure", measure)
+    monkeypatch.setattr(benchmark, "timed_in_rounds", timed_in_rounds)
     return asked
 
 
 def test_speed_by_length_keeps_the_tokens_of_a_step(measured, tmp_path):
-    config = BenchmarkConfig("speed_by_length", SMALL, tokens=32, lengths=[8, 16], attentions=["full", "lsh-2"])
+    config = BenchmarkConfig(
+        "speed_by_length", SMALL, tokens=32, lengths=[8, 16], attentions=["full", "lsh-2"], repeats=4
+    )
     path = tmp_path / "benchmarks" / "speed.json"
     content = benchmark.run_benchmark(config, path, "a command", LoggerConfig(mode="disabled"))
     assert [step.seq_len * step.batch_size for step in measured] == [32] * 4
     assert [(step.model.attention, step.model.n_hashes) for step in measured][2:] == [(["lsh"], 2)] * 2
+    assert all(step.exact_peak and step.repeats == 0 for step in measured)
     assert json.loads(path.read_text()) == content
     assert content["tokens"] == 32
     assert content["environment"]["command"] == "a command"
-    assert content["points"][0] == {"attention": "full", "seq_len": 8, "batch_size": 4, **RESULT}
-    assert content["points"][1]["skipped"] == "too large"
+    timed = {"seconds": [0, 1, 2, 3], "seconds_per_step": 1.5, "seconds_min": 0, "seconds_max": 3}
+    assert content["points"][0] == {"attention": "full", "seq_len": 8, "batch_size": 4, **RESULT, **timed}
+    assert content["points"][1] == {"attention": "full", "seq_len": 16, "batch_size": 2, "skipped": "too large"}
+    assert [point["seconds"] for point in content["points"][2:]] == [[100, 101, 102, 103], [200, 201, 202, 203]]
+
+
+def test_one_step_and_memory_are_measured_without_rounds(measured, tmp_path):
+    for config in (BenchmarkConfig("million", SMALL, seq_len=24), MEMORY):
+        content = benchmark.run_benchmark(config, tmp_path / "m.json", "", LoggerConfig(mode="disabled"))
+        assert not any("seconds" in point for point in content["points"])
 
 
 CHUNKED = replace(SMALL, ff_chunk_size=5, loss_chunk_size=6)
@@ -151,6 +168,53 @@ def test_a_step_that_fails_for_want_of_memory_is_skipped_and_another_failure_is_
             step._child(sender, SMALL_STEP)
 
 
+def recorded(path, config):
+    """A network whose every step is written down, with its process."""
+    model = torch.nn.Linear(3, 1)
+
+    def loss(tokens):
+        with path.open("a") as out:
+            out.write(f"{os.getpid()} {config.max_seq_len} {tuple(tokens.shape)}\n")
+        if config.n_layers == 7:
+            raise RuntimeError("of this step")
+        return model.weight.square().sum()
+
+    return model, loss
+
+
+def steps_recorded(path, **settings):
+    """Two steps whose lengths differ."""
+    config = replace(SMALL, **settings)
+    return [
+        Step(replace(config, max_seq_len=length), length, 24 // length, 0, "cpu", partial(recorded, path))
+        for length in (8, 12)
+    ]
+
+
+def test_in_each_round_every_step_is_timed_once_and_the_first_round_warms_up(tmp_path):
+    begin = time.perf_counter()
+    found = list(timed_in_rounds(steps_recorded(tmp_path / "log"), 3))
+    assert [number for number, _ in found] == [0, 1] * 3
+    assert all(0 < seconds < time.perf_counter() - begin for _, seconds in found)
+    pids, steps = zip(*((line.split(" ", 1)) for line in (tmp_path / "log").read_text().splitlines()), strict=True)
+    assert list(steps) == ["8 (3, 8)", "12 (2, 12)"] * 4
+    assert len(set(pids)) == 1
+    assert int(pids[0]) != os.getpid()
+
+
+def test_rounds_that_are_no_longer_wanted_end_their_process(tmp_path):
+    rounds = timed_in_rounds(steps_recorded(tmp_path / "log"), 1 << 20)
+    next(rounds)
+    rounds.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "log").read_text().split()[0]), 0)
+
+
+def test_a_timed_step_that_fails_ends_the_benchmark(tmp_path):
+    with pytest.raises(RuntimeError, match=r"^the process of the timed steps ended with status 1$"):
+        list(timed_in_rounds(steps_recorded(tmp_path / "log", n_layers=7), 2))
+
+
 @pytest.mark.slow
 def test_the_peak_of_a_step_is_its_own():
     held = torch.ones(1 << 28)  # by the process that starts the one that measures
@@ -203,6 +267,7 @@ def slow(config):
     time.sleep(60)
 
 if __name__ == "__main__":
+    step.PRELOADED = []
     step.measure(step.Step(ReformerConfig(max_seq_len=8), 8, 1, 0, "cpu", network=slow))
 """
     script = tmp_path / "asks.py"

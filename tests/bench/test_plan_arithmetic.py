@@ -1,24 +1,20 @@
 """The arithmetic of a plan: operations as PyTorch counts them, memory as live tensors have it, parameters by hand."""
 
-import sys
 from dataclasses import replace
 
 import pytest
 import torch
-from project import PROJECT
 from torch.optim import Adafactor, Adam
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry, sdpa_backward_flop, sdpa_flop
 
 from reformer.bench.plan import plan_run, sequence_flops, step_memory
+from reformer.illustrate.live_bytes import LiveBytes
 from reformer.model import lsh_fused, lsh_portable
 from reformer.model.attention_kinds import KINDS
 from reformer.model.config import ReformerConfig
 from reformer.model.reformer_lm import ReformerLM
 from reformer.runs.config import RunConfig
-
-sys.path.insert(0, str(PROJECT / "tests" / "model"))
-from live_bytes import LiveBytes
 
 LENGTH = 384
 SMALL = ReformerConfig(
@@ -55,6 +51,15 @@ def as_on_a_gpu(monkeypatch):
     """LSH attention as GPUs compute it, in tiles as large as theirs."""
     monkeypatch.setattr(lsh_fused, "kernels_exist", lambda: False)
     monkeypatch.setattr(lsh_portable, "CPU_TILE", lsh_portable.LARGE_TILE)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Threads that wait for each other cost seconds where other processes use the cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def counted_flops(config):
@@ -131,7 +136,10 @@ def paper_size(**settings):
 
 
 def test_the_paper_s_size_has_the_parameters_that_its_widths_make():
-    run = RunConfig(data=type("Data", (), {"batch_size": 8, "seq_len": 65536, "vocab_size": 256}), model=paper_size())
+    run = RunConfig(
+        data=type("Data", (), {"name": "letters", "batch_size": 8, "seq_len": 65536, "vocab_size": 256}),
+        model=paper_size(),
+    )
     run.trainer.devices, run.trainer.max_steps = 4, 7
     plan = plan_run(run)
     attention, feed_forward = 3 * 1024 * 512 + 2 * 1024, 2 * 1024 * 4096 + 4096 + 1024 + 2 * 1024

@@ -89,7 +89,7 @@ def test_one_seed_draws_the_same_another_does_not(on_text):
 
 def test_the_file_holds_what_was_given_drawn_and_the_original_of_a_text(on_text):
     content = generate(on_text)
-    assert json.loads((Path(on_text.root) / "runs" / "tiny" / "samples.json").read_text()) == content
+    assert json.loads((Path(on_text.root) / "samples" / "tiny.json").read_text()) == content
     windows = {TEXT[start : start + 12].tobytes() for start in range(0, 50, 12)}
     for sample in content["samples"]:
         assert (len(sample["given"]), len(sample["drawn"])) == (7, 5)
@@ -157,3 +157,4 @@ def test_a_text_that_was_drawn_is_printed(on_text, capsys):
     printed = capsys.readouterr().out
     for sample in samples:
         assert f"--- {as_text(sample['given'])}[{as_text(sample['drawn'])}]" in printed
+    assert printed.rstrip().endswith(f"tokens/s -> {on_text.files.samples}")

@@ -61,6 +61,27 @@ def test_full_attention_equals_its_loop(causal, shared, padded, length):
     )
 
 
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("causal", [True, False])
+def test_without_the_rule_on_oneself_a_shared_query_sees_its_own_key_too(causal, padded):
+    (q, _, v), grad = vectors(19)
+    mask = padding(19) if padded else None
+
+    def twin(q, _, v):
+        keys = (
+            torch.nn.functional.normalize(q, dim=-1) * q.shape[-1] ** 0.5
+        )  # the twin's separate keys divide by the root
+        return attention_twin(q, keys, v, sees_all(causal), mask)
+
+    assert_equal(
+        lambda q, k, v: full_attention(q, k, v, causal=causal, padding_mask=mask, mask_self=False),
+        twin,
+        [q, None, v],
+        grad,
+        mask,
+    )
+
+
 @pytest.mark.parametrize("length", [1, CHUNK_LEN - 1, CHUNK_LEN, 19])
 @pytest.mark.parametrize("padded", [False, True])
 @pytest.mark.parametrize("shared", [True, False])

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
+from statistics import median
 from time import perf_counter
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from reformer.bench.config import ONE_STEP, BenchmarkConfig
 from reformer.bench.memory_benchmark import memory_steps
 from reformer.bench.minimum_memory import format_minimum, minimum_bytes
-from reformer.bench.step import Step, measure
+from reformer.bench.step import Step, measure, timed_in_rounds
 from reformer.files import write_json
 from reformer.machine import choose_device, environment
 from reformer.model.config import with_attention
@@ -35,11 +36,13 @@ def run_benchmark(config: BenchmarkConfig, path: Path, command: str, logger: Log
 
     Returns:
         The content of the file: environment, tokens per step (speed_by_length only), and points, each with its labels and the
-        result of `measure`.
+        result of `measure`. speed_by_length also has the seconds of every round.
     """
     device = choose_device(config.accelerator).type
     begin = perf_counter()
     points = [{**labels, **result} for labels, result in _measured(config, device)]
+    if config.name == "speed_by_length":
+        _time(config, device, points)
     content: dict[str, Any] = {
         "environment": {**environment(torch.device(device), command), "seconds": perf_counter() - begin}
     }
@@ -61,8 +64,9 @@ def steps(config: BenchmarkConfig, device: str) -> list[tuple[Labels, Step]]:
                     replace(with_attention(config.model, attention), max_seq_len=length),
                     length,
                     config.tokens // length,
-                    config.repeats,
-                    device,
+                    repeats=0,
+                    device=device,
+                    exact_peak=True,
                 ),
             )
             for attention in config.attentions
@@ -94,6 +98,24 @@ def _measured(config: BenchmarkConfig, device: str) -> Iterator[tuple[Labels, di
             if minimum:
                 print(f"minimum by arithmetic: {format_minimum(minimum)}")
             yield labels, result
+
+
+def _time(config: BenchmarkConfig, device: str, points: list[dict[str, Any]]) -> None:
+    """Adds to each measured point its seconds of every round, their median, least and greatest."""
+    measured = [
+        (point, step) for point, (_, step) in zip(points, steps(config, device), strict=True) if "skipped" not in point
+    ]
+    for point, _ in measured:
+        point["seconds"] = []
+    with ProgressBar(f"{config.name}: time", config.repeats * len(measured), unit="steps") as bar:
+        for index, seconds in timed_in_rounds([step for _, step in measured], config.repeats):
+            measured[index][0]["seconds"].append(seconds)
+            bar.advance()
+    for point, _ in measured:
+        seconds = point["seconds"]
+        point |= {"seconds_per_step": median(seconds), "seconds_min": min(seconds), "seconds_max": max(seconds)}
+        text = f"{point['attention']}, {point['seq_len']} tokens: {point['seconds_per_step']:.3f} s"
+        print(f"{config.name}: {text} ({point['seconds_min']:.3f} to {point['seconds_max']:.3f})", flush=True)
 
 
 def _format_result(result: dict[str, float | str]) -> str:

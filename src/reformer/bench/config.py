@@ -37,8 +37,8 @@ class BenchmarkConfig:
     """memory: values of d_ff."""
     seq_len: int = 1024
     """million, paper_size, and the axes of memory other than length: tokens of the single sequence."""
-    repeats: int = 5
-    """speed_by_length: timed steps after a warm-up. The result is their median."""
+    repeats: int = 8
+    """speed_by_length: rounds after a warm-up, each with one timed step of every attention and length."""
     accelerator: str = "auto"
     """auto, cpu or gpu."""
 

@@ -5,9 +5,10 @@ import multiprocessing
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from pathlib import Path
@@ -133,6 +134,48 @@ def _measure(step: Step) -> dict[str, float | str]:
         "peak_bytes": max(peak, 0),
         "process_peak_bytes": peak_bytes(device),
     }
+
+
+def timed_in_rounds(steps: Sequence[Step], rounds: int) -> Iterator[tuple[int, float]]:
+    """Times all steps in one new process: in each round every step once, so that a disturbance of the machine affects all.
+
+    Args:
+        steps: the steps.
+        rounds: rounds after a first one that warms up and does not count.
+
+    Yields:
+        The number of a step and its seconds, as soon as it is measured.
+    """
+    context = fresh_processes()
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_rounds, args=(sender, steps, rounds))  # type: ignore[attr-defined]
+    process.start()
+    sender.close()
+    try:
+        for _ in range(rounds * len(steps)):
+            yield receiver.recv()
+    except EOFError:
+        process.join()
+        raise RuntimeError(f"the process of the timed steps ended with status {process.exitcode}") from None
+    finally:
+        process.terminate()
+        process.join()
+
+
+def _rounds(sender: Connection, steps: Sequence[Step], rounds: int) -> None:
+    end_with_parent()
+    torch.manual_seed(1)
+    calls = []
+    for step in steps:
+        device = torch.device(step.device)
+        _, loss, optimizer = _build(step, device)
+        tokens = torch.randint(step.model.vocab_size, (step.batch_size, step.seq_len), device=device)
+        calls.append(partial(timed_step, loss, optimizer, tokens))
+    for number in range(rounds + 1):
+        for index, call in enumerate(calls):
+            seconds = call()
+            if number:
+                sender.send((index, seconds))
 
 
 def timed_step(loss: Loss, optimizer: Optimizer, tokens: Tensor) -> float:

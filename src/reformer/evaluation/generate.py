@@ -64,7 +64,7 @@ def generate(run: RunConfig) -> dict[str, Any]:
     write_json(run.files.samples, content, indent=None)
     if isinstance(run.data, TextConfig):
         print(*(f"--- {as_text(sample.given[-80:])}[{as_text(sample.drawn)}]" for sample in samples), sep="\n")
-    print(f"{run.name}: generated {len(samples)} x {n_tokens} tokens, {rate:,.0f} tokens/s -> {weights.parent}")
+    print(f"{run.name}: generated {len(samples)} x {n_tokens} tokens, {rate:,.0f} tokens/s -> {run.files.samples}")
     _log(run, weights, samples)
     return content
 

@@ -13,6 +13,7 @@ from reformer.files import DataError
 from reformer.model.config import ReformerConfig
 from reformer.model.reformer_lm import ReformerLM
 from reformer.runs.config import RunConfig
+from reformer.runs.fingerprint import check_weights
 from reformer.tracking.artifacts import use_data, use_weights
 from reformer.tracking.wandb_run import open_run, settings_of, tags_of, wandb_errors_ignored
 
@@ -21,22 +22,40 @@ if TYPE_CHECKING:
 
 
 def weights_of(run: RunConfig) -> Path:
-    """Returns the file of a run's weights; raises DataError if the run has not been trained."""
+    """Returns the file of a run's weights.
+
+    Weights without a train.json, such as a copy from elsewhere, are accepted with a message.
+
+    Raises:
+        DataError: the run has not been trained, or its weights are not those that its training wrote.
+    """
     weights = run.files.weights
-    if not weights.exists():
+    if not weights.is_file():
         raise DataError(f"{weights} is missing: train the run first")
+    if not run.files.train.exists():
+        print(f"{weights}: without {run.files.train.name}, which has its digest, nothing tells whether it is intact")
+    else:
+        check_weights(run.files)
     return weights
 
 
 def trained_model(config: ReformerConfig, weights: Path, device: torch.device) -> ReformerLM:
-    """Builds a network in evaluation mode with these weights; raises DataError if they are truncated or do not fit."""
+    """Builds a network in evaluation mode with these weights.
+
+    Raises:
+        DataError: the file is truncated, does not fit the settings, or contains a number that is not finite.
+    """
     model = ReformerLM(config)
     try:
-        model.load_state_dict(load_file(weights))
+        values = load_file(weights)
+        model.load_state_dict(values)
     except SafetensorError:
         raise DataError(f"{weights} cannot be read: train the run again") from None
     except RuntimeError:
         raise DataError(f"{weights} was trained with other settings: train the run again") from None
+    for name, value in values.items():
+        if not value.isfinite().all():
+            raise DataError(f"{weights}: {name} is not finite: train the run again, with a smaller optimizer.lr")
     return model.to(device).eval()
 
 

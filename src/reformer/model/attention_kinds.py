@@ -69,6 +69,13 @@ def _attend_fully(config: AttentionSettings, inputs: AttentionInputs) -> Tensor:
     return full_attention(q, k, v, causal=config.causal, padding_mask=padding_mask)
 
 
+def _attend_to_self_too(config: AttentionSettings, inputs: AttentionInputs) -> Tensor:
+    from reformer.model.dot_product import full_attention
+
+    q, k, v, padding_mask, _ = inputs
+    return full_attention(q, k, v, causal=config.causal, padding_mask=padding_mask, mask_self=False)
+
+
 def _attend_locally(config: AttentionSettings, inputs: AttentionInputs) -> Tensor:
     from reformer.model.dot_product import local_attention
 
@@ -107,6 +114,7 @@ def _pairs_in_rounds(config: AttentionSettings, length: int) -> float:
 
 KINDS = {
     "full": AttentionKind(_attend_fully, _all_pairs, saved_vectors=5, backward_vectors=3),
+    "unmasked": AttentionKind(_attend_to_self_too, _all_pairs, saved_vectors=5, backward_vectors=3),
     "local": AttentionKind(_attend_locally, _pairs_in_windows, saved_vectors=9, backward_vectors=5),
     "lsh": AttentionKind(_attend_by_hash, _pairs_in_rounds, hashes=True, saved_vectors=4, backward_vectors=17),
     "off": AttentionKind(None, lambda config, length: 0.0),

@@ -14,7 +14,13 @@ from reformer.model.unit_length import to_unit_length
 
 
 def full_attention(
-    q: Tensor, k: Tensor | None, v: Tensor, *, causal: bool = True, padding_mask: Tensor | None = None
+    q: Tensor,
+    k: Tensor | None,
+    v: Tensor,
+    *,
+    causal: bool = True,
+    padding_mask: Tensor | None = None,
+    mask_self: bool = True,
 ) -> Tensor:
     """Computes attention to all positions (equation 1).
 
@@ -24,11 +30,13 @@ def full_attention(
         v: values, (B, H, L, D).
         causal: positions see no later positions.
         padding_mask: (B, L), true at real tokens. The outputs at pads are finite and meaningless.
+        mask_self: with shared queries, a position attends to itself only if it sees no other. False lets it attend to itself
+            as to any other position.
 
     Returns:
         (B, H, L, D).
     """
-    shared = k is None
+    shared = k is None and mask_self
     keys, scale = (to_unit_length(q), 1.0) if k is None else (k, None)
     if padding_mask is not None or (shared and not causal):
         positions = torch.arange(q.shape[2], device=q.device)
@@ -36,7 +44,7 @@ def full_attention(
         mask = _visible(positions, positions, causal, shared, real)
         return scaled_dot_product_attention(q, keys, v, attn_mask=mask, scale=scale)
     if not shared:
-        return scaled_dot_product_attention(q, keys, v, is_causal=causal)
+        return scaled_dot_product_attention(q, keys, v, is_causal=causal, scale=scale)
     # A query sees earlier positions but not its own: shift the keys by one, and let the first token attend to itself.
     rest = scaled_dot_product_attention(q[:, :, 1:], keys[:, :, :-1], v[:, :, :-1], is_causal=True, scale=scale)
     return torch.cat([v[:, :, :1], rest], dim=2)
