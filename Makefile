@@ -39,10 +39,18 @@ lint: $(INSTALLED) ## Style and types
 bench: $(PEERS) ## Time and memory beside two other Reformers and full attention, each with its target
 	@.venv-bench/bin/python pipelines/bench.py
 
-RESULTS ?= $(wildcard data/report/results.md data/benchmarks/side_by_side.md)
+.PHONY: notebooks
+notebooks: $(INSTALLED) ## Execute the notebooks in place (minutes)
+	@python notebooks/execute.py
+
+.PHONY: experiments
+experiments: $(INSTALLED) ## List the experiments of `dvc exp run`: verdicts and main numbers, a line each
+	@dvc exp show --drop '.*/|conf|seeds|runs|samples'
+
+RESULTS ?= $(wildcard data/report/results.md data/report/verdicts.md data/benchmarks/side_by_side.md)
 
 .PHONY: results
-results: $(INSTALLED) ## Put the tables of repro and bench into README.md (RESULTS=another/folder/report/results.md)
+results: $(INSTALLED) ## Put the tables of repro and bench into README.md and docs/ (RESULTS=another/folder/report/results.md)
 	@python pipelines/readme.py $(RESULTS)
 	@! test -f data/benchmarks/side_by_side.png || cp data/benchmarks/side_by_side.png docs/bench.png
 

@@ -3,7 +3,7 @@
     python pipelines/compose.py
 
 A stage of dvc.yaml depends on its file and not on conf/, so that it runs again only if one of its own settings changes.
-Takes about a second and checks all values. A file leaves out the settings of other stages, and those of data that only other
+Takes some seconds and checks all values. A file leaves out the settings of other stages, and those of data that only other
 stages use. It keeps the ones that say how a stage is executed, such as trainer.accelerator.
 """
 
@@ -17,7 +17,16 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from cli.command import command
-from cli.schema import PROJECT, checked_section, choices, compose_usual, listed_runs, name_of, run_config
+from cli.schema import (
+    CONF,
+    PROJECT,
+    checked_section,
+    compose_usual,
+    kinds_of_data_sets,
+    listed_runs,
+    name_of,
+    run_config,
+)
 from reformer.bench.config import BENCHMARKS
 from reformer.data.config import DATA_KINDS
 from reformer.files import Root, write_text
@@ -27,6 +36,9 @@ from reformer.runs.listed import ListedRuns, kind_of
 from reformer.runs.name import SECTIONS, RunSpec
 from reformer.settings import Role, SettingError, require, settings_with
 from reformer.studies import check_studies
+
+LISTED = ("profile", "text", "images", "runs", "seeds", "samples")
+"""Settings that say what the report shows."""
 
 
 @command
@@ -39,7 +51,7 @@ def main(config: DictConfig) -> None:
     for path, content in files.items():
         if not path.is_file() or path.read_text(encoding="utf-8") != content:
             write_text(path, content)
-    n_runs = sum(path.parent.name == "train" for path in files)
+    n_runs = sum(path.is_relative_to(folder / "train") for path in files)
     print(f"compose: profile {config.profile}, {n_runs} runs checked -> {folder}")
 
 
@@ -50,30 +62,31 @@ def composed_runs(config: DictConfig) -> Iterator[tuple[DictConfig, RunConfig]]:
         SettingError: a list is wrong, or no run can use a value.
     """
     given = list(HydraConfig.get().overrides.task)
-    _check_data_sets(config, given)
+    _check_data_sets(config)
     listed = listed_runs(config)
     _check_lists(config, listed)
     check_studies(listed)
     for part, names in config.runs.items():
         for name in names:
             spec = listed.specs[f"{listed.data[kind_of(part)]}_{name}"]
+            composed = compose_usual([*given, *spec.overrides()])  # once for all seeds, since it takes half a second
             for seed in config.seeds[part]:
-                of_run = compose_usual([*given, *spec.overrides(), f"seed={seed}"])
+                (of_run := composed.copy()).seed = seed
                 run, expected = run_config(of_run), f"{spec.data}_{name}_seed-{seed}"
                 if run.name.replace(f"_profile-{config.profile}", "") != expected:
                     # An override for all runs changes names too: a name is wrong only if it is wrong without it.
                     _refuse_another_spelling(f"runs.{part}", name, spec, config.profile)
-                run.name = expected
+                run.name, run.part = expected, part
                 yield of_run, run
 
 
-def _check_data_sets(config: DictConfig, given: list[str]) -> None:
+def _check_data_sets(config: DictConfig) -> None:
     """Raises a SettingError unless the data sets of text and of images are of these kinds."""
+    kinds = kinds_of_data_sets(CONF)
     for kind in ("text", "images"):
-        data = config[kind]
-        if data not in choices("data") or compose_usual([*given, f"data={data}"]).data.kind != kind:
-            of_kind = [name for name in choices("data") if compose_usual([f"data={name}"]).data.kind == kind]
-            raise SettingError(f"{kind} must be one of {', '.join(of_kind)}, got {data!r}")
+        if kinds.get(config[kind]) != kind:
+            of_kind = [name for name in kinds if kinds[name] == kind]
+            raise SettingError(f"{kind} must be one of {', '.join(of_kind)}, got {config[kind]!r}")
 
 
 def _check_lists(config: DictConfig, listed: ListedRuns) -> None:
@@ -85,7 +98,7 @@ def _check_lists(config: DictConfig, listed: ListedRuns) -> None:
         require(not names or len(seeds) > 0, f"seeds.{part}", "a list of at least one, as [1]", list(seeds))
         _refuse_repetition(f"seeds.{part}", seeds)
         _refuse_repetition(f"runs.{part}", names)
-        for stage in (f"train_{part}", f"evaluate_{part}"):
+        for stage in (f"train_{part}", f"evaluate_{part}") if names else ():
             if stage not in stages:
                 raise SettingError(f"runs.{part}: dvc.yaml has no stage {stage}: add it as for the other lists")
         for name in names:
@@ -124,9 +137,12 @@ def _files(config: DictConfig) -> Iterator[tuple[str, str]]:
     """The place of every file under the folder, and its content."""
     given = list(HydraConfig.get().overrides.task)
     names = []
+    sampled = [f"{config[kind]}_{name}" for kind in config.samples for name in config.samples[kind]]
     for of_run, run in composed_runs(config):
         names.append(run.name)
-        yield from _of_run(of_run, run.name)
+        yield from _of_run(of_run, run, run.name in sampled)
+    lists: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    yield "report.yaml", OmegaConf.to_yaml({key: lists[key] for key in LISTED})
     for kind in config.samples:
         for name in config.samples[kind]:
             _refuse_unlisted(f"samples.{kind}", name, config[kind], names)
@@ -150,18 +166,22 @@ def _of_data(config: DictConfig) -> Iterator[tuple[str, str]]:
     prepared = [*published, *_data_settings(config, Role.PREPARED)]
     yield f"download/{name}.yaml", _file(config, "download", name, {"data": fetched})
     yield f"prepare/{name}.yaml", _file(config, "prepare", name, {"data": prepared})
+    evaluated = ["name", "kind", *_data_settings(config, Role.PREPARED, Role.RESULT)]
+    yield f"simple_models/{name}.yaml", _file(config, "simple_models", name, {"data": list(dict.fromkeys(evaluated))})
 
 
-def _of_run(config: DictConfig, name: str) -> Iterator[tuple[str, str]]:
+def _of_run(config: DictConfig, run: RunConfig, sampled: bool) -> Iterator[tuple[str, str]]:
     """The settings of a run, of its evaluation and of its samples."""
-    config.name = name
+    config.name, config.part = run.name, run.part
     data = _data_settings(config, *(set(Role) - {Role.PUBLISHED, Role.ORIGIN}))
     model = [key for key in config.model if key != "n_hashes" or hashes(config.model.attention)]
-    settings = {"name": None, **dict.fromkeys(SECTIONS), "data": data, "model": model, "seed": None}
-    yield f"train/{name}.yaml", _file(config, "train", name, settings)
-    yield f"evaluate/{name}.yaml", _file(config, "evaluate", name, {**settings, "evaluation": None})
-    if config.data.kind != "duplication":
-        yield f"generate/{name}.yaml", _file(config, "generate", name, {**settings, "generation": None})
+    settings = {"name": None, "part": None, **dict.fromkeys(SECTIONS), "data": data, "model": model, "seed": None}
+    of_list = f"{run.part}/{run.name}"
+    yield f"train/{of_list}.yaml", _file(config, f"train/{run.part}", run.name, settings)
+    evaluation = {**settings, "evaluation": None}
+    yield f"evaluate/{of_list}.yaml", _file(config, f"evaluate/{run.part}", run.name, evaluation)
+    if sampled:
+        yield f"generate/{run.name}.yaml", _file(config, "generate", run.name, {**settings, "generation": None})
 
 
 def _file(config: DictConfig, script: str, name: str, settings: dict[str, list[str] | None]) -> str:
@@ -169,7 +189,7 @@ def _file(config: DictConfig, script: str, name: str, settings: dict[str, list[s
 
     Args:
         config: the composed configuration.
-        script: name of the script.
+        script: folder of the file; its first part is the name of the script.
         name: name of the file.
         settings: its sections, each with the settings that it keeps; None keeps all.
     """
@@ -181,7 +201,8 @@ def _file(config: DictConfig, script: str, name: str, settings: dict[str, list[s
     defaults: list[Any] = ["/schema/pipeline@_global_"]
     if "data" in settings:
         defaults.append({"/schema/data@data": plain["data"]["kind"]})
-    head = f"# python pipelines/{script}.py --config-dir={plain['root']}/configs/{script} --config-name={name}\n"
+    of_script = script.partition("/")[0]
+    head = f"# python pipelines/{of_script}.py --config-dir={plain['root']}/configs/{script} --config-name={name}\n"
     return head + OmegaConf.to_yaml({"defaults": [*defaults, {"/logger": "wandb"}, "/hydra/quiet", "_self_"], **kept})
 
 

@@ -1,10 +1,12 @@
 """What tests of the pipeline share: its scripts as modules, and as programs."""
 
 import os
+import runpy
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from project import PROJECT, Script
@@ -30,6 +32,26 @@ def script(environment: dict[str, str]) -> Script:
         return subprocess.run(
             command, cwd=project, env=environment | source, capture_output=True, text=True, check=False
         )
+
+    return run
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Script:
+    """Runs a script as `script` does, but within this process, which takes a third of the time, and without torch."""
+
+    def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [f"pipelines/{name}.py", *arguments]
+        monkeypatch.setattr(sys, "argv", command)
+        monkeypatch.setitem(sys.modules, "torch", None)  # an import of torch fails
+        status = 0
+        try:
+            with patch.dict(os.environ):
+                runpy.run_path(str(PROJECT / "pipelines" / f"{name}.py"), run_name="__main__")
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+        printed = capsys.readouterr()
+        return subprocess.CompletedProcess(command, status, printed.out, printed.err)
 
     return run
 

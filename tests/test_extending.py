@@ -114,7 +114,7 @@ def test_a_data_set_of_text_takes_one_file_and_keeps_its_claims(copy: Copy, scri
         "mytext_lsh-4"
     )
     done(script, copy, "compose")
-    assert (copy.folder / "data/configs/train/mytext_lsh-4_reversible_seed-1.yaml").exists()
+    assert (copy.folder / "data/configs/train/text/mytext_local-lsh-2_reversible_seed-1.yaml").exists()
     assert claims(script, copy)["reversible_text"] == "mytext_lsh-4_reversible_seed-1/evaluation.json is missing"
 
 
@@ -134,22 +134,24 @@ def test_a_study_of_any_setting_and_its_claim_take_three_entries(copy: Copy, scr
     copy.follow("A study of any setting")
     copy.follow("A claim")
     done(script, copy, "compose")
-    assert (copy.folder / "data/configs/train/wikipedia_lsh-4_reversible_dropout-0.1_seed-1.yaml").exists()
+    assert (copy.folder / "data/configs/train/text/wikipedia_local-lsh-2_reversible_dropout-0.1_seed-1.yaml").exists()
     assert claims(script, copy)["dropout_helps"] == "no run of wikipedia_lsh-4_reversible has been trained"
     assert "Networks with and without dropout" in (copy.folder / "data/report/index.html").read_text()
 
 
 def test_a_study_has_seeds_of_its_own(copy: Copy, script: Script, environment: dict[str, str]) -> None:
     copy.follow("A study of any setting")
-    copy.folder.joinpath("params.yaml").write_text((PROJECT / "params.yaml").read_text())
+    shutil.copy(PROJECT / "conf" / "profile" / "cpu.yaml", copy.folder / "conf" / "profile")
     copy.follow("A study with seeds of its own")
     done(script, copy, "compose")
-    runs = copy.folder / "data" / "configs" / "train"
+    runs = copy.folder / "data" / "configs" / "train" / "text_dropout"
     for seed in (1, 2, 3):
         assert (runs / f"wikipedia_lsh-2_reversible_dropout-0.1_seed-{seed}.yaml").exists()
     stages = yaml.safe_load((copy.folder / "dvc.yaml").read_text())["stages"]
-    assert stages["train_text_dropout"]["deps"] == stages["train_text"]["deps"]
-    assert stages["evaluate_text_dropout"]["matrix"]["seed"] == "${seeds.text_dropout}"
+    for stage in ("train", "evaluate"):
+        (of_list, of_text) = (yaml.safe_dump(stages[f"{stage}_{part}"]["deps"]) for part in ("text_dropout", "text"))
+        assert of_list == re.sub(r"/text\b", "/text_dropout", of_text)
+        assert {f"data/{out}/text_dropout" for out in ("runs", "evaluations")} <= {*stages["report"]["deps"]}
     copy.follow("A claim")
     assert claims(script, copy)["dropout_helps"] == "no run of wikipedia_lsh-2_reversible has been trained"
 
@@ -160,12 +162,12 @@ def test_a_kind_of_attention_takes_one_entry(copy: Copy, script: Script) -> None
         script, copy, "data=duplication", "model.attention=[mean]", "data.seq_len=16", "data.eval_sequences=3"
     )
     assert str(run["name"]).startswith("duplication_mean_reversible")
-    params = copy.folder / "params.yaml"
-    params.write_text(
-        params.read_text().replace("  - full_reversible\n", "  - full_reversible\n  - mean_reversible\n", 1)
+    profile = copy.folder / "conf" / "profile" / "cpu.yaml"
+    profile.write_text(
+        profile.read_text().replace("    - full_reversible\n", "    - full_reversible\n    - mean_reversible\n", 1)
     )
     done(script, copy, "compose")
-    assert (copy.folder / "data/configs/train/duplication_mean_reversible_seed-1.yaml").exists()
+    assert (copy.folder / "data/configs/train/duplication/duplication_mean_reversible_seed-1.yaml").exists()
 
 
 LAUNCHER = """

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import shutil
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -19,7 +18,8 @@ from project import PROJECT, Script
 from cli.schema import compose_usual, run_config
 from cli.sweep import LONGEST, run_job, sweep_name
 from cli.sweep_table import Row, write_table
-from reformer.runs.fingerprint import fingerprint, finished
+from reformer.runs.config import RunConfig
+from reformer.runs.divergence import Diverged
 
 TINY = (
     *("data=duplication", "data.seq_len=16", "data.batch_size=2", "data.eval_sequences=3"),
@@ -167,21 +167,47 @@ def test_a_run_that_diverged_is_shown_as_such_and_never_the_best(tmp_path: Path)
     assert "sweep: 2 diverged ->" in write_table(tmp_path / "sweep", [rows[0], rows[3]])
 
 
-@pytest.mark.parametrize("before", [False, True])
-def test_a_search_is_told_that_a_run_that_diverged_is_infinitely_bad(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: bool
-) -> None:
-    run = run_config(compose_usual(["data=duplication", f"root={tmp_path}"]))
-    diverged = {"val": {"bits_per_dim": float("nan")}}
-    monkeypatch.setattr("cli.sweep.finished", lambda run: diverged if before else None)
+@pytest.fixture
+def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunConfig:
+    """A run, as job 7 of a sweep."""
     monkeypatch.setattr("cli.sweep._owner", lambda name: 7)
     monkeypatch.setattr("cli.sweep._as_single_command", nullcontext)
     hydra = OmegaConf.create(
         {"mode": RunMode.MULTIRUN, "overrides": {"task": []}, "job": {"num": 7}, "sweep": {"dir": str(tmp_path)}}
     )
     monkeypatch.setattr("cli.sweep.HydraConfig.get", lambda: hydra)
-    assert run_job(lambda: run, lambda run: diverged) == float("inf")
+    return run_config(compose_usual(["data=duplication", f"root={tmp_path}"]))
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_search_is_told_that_a_run_that_diverged_is_infinitely_bad(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, job: RunConfig, before: bool
+) -> None:
+    diverged = {"val": {"bits_per_dim": float("nan")}}
+    monkeypatch.setattr("cli.sweep.finished", lambda run: diverged if before else None)
+    assert run_job(lambda: job, lambda run: diverged) == float("inf")
     assert json.loads((tmp_path / "7" / "row.json").read_text())["status"].startswith("finished" if before else "train")
+
+
+def test_a_training_that_ends_since_it_diverges_has_its_own_status(
+    tmp_path: Path, job: RunConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def train(run: RunConfig) -> dict[str, object]:
+        raise Diverged("a_run: the loss of step 3 is not finite")
+
+    assert run_job(lambda: job, train) == float("inf")
+    row = Row(**json.loads((tmp_path / "7" / "row.json").read_text()))
+    assert (row.outcome, row.why, row.good) == ("diverged", "a_run: the loss of step 3 is not finite", False)
+    assert capsys.readouterr().err == "error: : a_run: the loss of step 3 is not finite\n"
+    assert "sweep: 1 diverged ->" in write_table(tmp_path / "sweep", [row])
+
+
+@pytest.mark.parametrize("content", [{}, {"val": {}}, {"val": {"bits_per_dim": 1.5}}])
+def test_a_result_of_other_code_has_no_scores(tmp_path: Path, content: dict[str, object]) -> None:
+    run = tmp_path / "data" / "runs" / "a_run"
+    run.mkdir(parents=True)
+    (run / "train.json").write_text(json.dumps(content))
+    assert Row([], str(run), "trained").scores() is None
 
 
 def test_the_same_command_names_the_same_sweep() -> None:
@@ -190,37 +216,3 @@ def test_the_same_command_names_the_same_sweep() -> None:
     long = [f"model.attention=[{'lsh,' * 30}full]"]
     assert len(sweep_name(long)) == LONGEST
     assert sweep_name(long) != sweep_name([*long, "seed=2"])
-
-
-def test_a_run_is_finished_only_for_the_very_same_settings(tmp_path: Path) -> None:
-    run = run_config(compose_usual(["data=wikipedia", f"root={tmp_path}"]))
-    assert finished(run) is None
-    folder = tmp_path / "runs" / run.name
-    folder.mkdir(parents=True)
-    content = {"fingerprint": fingerprint(run), "val": {}}
-    (folder / "train.json").write_text(json.dumps(content))
-    assert finished(run) == content
-    run.optimizer.betas = [0.9, 0.99]
-    assert finished(run) is None
-
-
-def test_a_run_is_not_finished_once_its_data_was_prepared_anew(tmp_path: Path) -> None:
-    run = run_config(compose_usual(["data=wikipedia", f"root={tmp_path}"]))
-    result = tmp_path / "runs" / run.name / "train.json"
-    meta = tmp_path / "processed" / "wikipedia" / "meta.json"
-    for path, content in ((meta, {}), (result, {"fingerprint": fingerprint(run)})):
-        path.parent.mkdir(parents=True)
-        path.write_text(json.dumps(content))
-    os.utime(meta, (1000, 1000))
-    assert finished(run)
-    os.utime(result, (999, 999))
-    assert finished(run) is None
-
-
-def test_where_the_data_came_from_makes_no_other_run() -> None:
-    run = run_config(compose_usual(["data=photos", "model.attention=[full]"]))
-    before = fingerprint(run)
-    run.data.files, run.data.mirror, run.model.n_hashes = [], "https://a.mirror", 7
-    assert fingerprint(run) == before
-    run.data.flip = True
-    assert fingerprint(run) != before

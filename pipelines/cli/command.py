@@ -4,7 +4,6 @@ Nothing here imports torch, so that a mistake is reported before torch has loade
 """
 
 import os
-import re
 import shlex
 import sys
 from collections.abc import Callable
@@ -19,6 +18,9 @@ from omegaconf import DictConfig
 from cli import sweep
 from cli.mistakes import tell
 from cli.schema import CONF, register
+from cli.typed import check_file_of_settings, readable
+from reformer.processes import end_with_dvc
+from reformer.settings import without_secrets
 
 INTERRUPTED, TERMINATED = 130, 143
 """Exit statuses of shells for Ctrl-C and for SIGTERM."""
@@ -51,6 +53,7 @@ def command(main: Callable[[DictConfig], float | None]) -> Callable[[], None]:
         if {"--help", "-h"} & set(sys.argv[1:]):
             print(_help(sys.modules[main.__module__].__doc__ or ""))
             return
+        end_with_dvc()
         os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises errors instead of printing them
         here = str(Path(__file__).parents[1])
         # OpenMP's threads wait busily for their next operation. They take cores from the threads of LSH attention.
@@ -58,6 +61,8 @@ def command(main: Callable[[DictConfig], float | None]) -> Callable[[], None]:
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))  # for launchers
         status: int | str | None = 0
         try:
+            sys.argv[1:] = readable(sys.argv[1:])
+            check_file_of_settings(sys.argv[1:])
             register()
             sweep.register()
             hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")(task)()
@@ -81,8 +86,7 @@ def command_line(script: str) -> str:
     """Returns the command that repeats this run alone, without the sweep that started it."""
     job = HydraConfig.get()
     overrides = sys.argv[1:] if job.mode == RunMode.RUN else list(job.overrides.task)
-    line = shlex.join(["python", f"pipelines/{Path(script).name}", *overrides])
-    return re.sub(r"://[^/@\s]+@", "://", line)  # an address may hold a password
+    return without_secrets(shlex.join(["python", f"pipelines/{Path(script).name}", *overrides]))
 
 
 def _status(stop: BaseException) -> int | str | None:

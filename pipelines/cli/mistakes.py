@@ -42,6 +42,8 @@ def in_one_line(error: BaseException) -> str:
             return "the disk is full: free some room, or choose another folder by root=/its/path"
         case ValueError() if str(error).startswith("Config group override must be"):
             return "a group of settings is chosen by the name of a file, as data=photos; the choices: --help"
+        case ValueError() if str(error).startswith("Only one of --run"):
+            return "--multirun and --cfg exclude each other: add --cfg to the command of a single run"
         case YAMLError():
             return "not YAML: " + " ".join(str(error).split())
         case OSError() if error.strerror:
@@ -67,11 +69,18 @@ def tell(error: BaseException, before: str = "") -> None:
         print(f"error: {before}{message}", file=sys.stderr)
 
 
-def unknown_setting(key: str, known: Iterable[str]) -> str:
-    """The message for a key that is not in the schema."""
+def unknown_setting(key: str, known: Iterable[str], elsewhere: Iterable[str] = ()) -> str:
+    """The message for a key that is not in the schema.
+
+    Args:
+        key: the key, with its section.
+        known: the settings of the section.
+        elsewhere: settings of other sections, with their section.
+    """
     section, _, name = key.rpartition(".")
     known = [item for item in known if not item.startswith("_")]
-    close = get_close_matches(name, known, n=1)
+    same = [item for item in elsewhere if item.endswith(f".{name}")]
+    close = same or get_close_matches(name, known, n=1)
     meant = f", did you mean {close[0]}?" if close else ""
     return f"there is no setting {key}{meant} ({section or 'there are'}: {', '.join(known)})"
 

@@ -1,11 +1,31 @@
 """The private interfaces of other packages that the scripts use, each with the version in which it was last seen to work."""
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
+from hydra._internal.config_loader_impl import ConfigLoaderImpl  # hydra-core 1.3.8
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper  # hydra-core 1.3.8
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
+
+_load_configuration = ConfigLoaderImpl.load_configuration
+
+
+def check_each_composition(check: Callable[[DictConfig], None]) -> None:
+    """Calls a function with each configuration that Hydra composes, before Hydra creates anything that it names.
+
+    hydra-core 1.3.8: its callbacks begin too late, because the configuration names them. Search paths (`pkg://`) import modules
+    during the composition, so they are not read.
+    """
+
+    def load(self: ConfigLoaderImpl, *arguments: Any, **options: Any) -> DictConfig:
+        config = _load_configuration(self, *arguments, **options)
+        check(config)
+        return config
+
+    ConfigLoaderImpl.load_configuration = load  # type: ignore[method-assign]
+    ConfigLoaderImpl._process_config_searchpath = lambda *_: None  # type: ignore[method-assign]
 
 
 def jobs_of_sweep(hydra: DictConfig) -> list[list[str]]:

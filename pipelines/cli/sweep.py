@@ -25,10 +25,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from cli import private
 from cli.mistakes import in_one_line, tell
-from cli.sweep_table import BEFORE, FAILED, SAME, TRAINED, Row, write_table
+from cli.sweep_table import BEFORE, DIVERGED, FAILED, SAME, TRAINED, Row, write_table
 from reformer.files import DataError, read_json, write_json
 from reformer.runs.config import RunConfig
+from reformer.runs.divergence import Diverged
 from reformer.runs.fingerprint import finished
+from reformer.settings import without_secrets
 
 ROW, OWNERS = "row.json", "owners"
 """Names below the sweep's folder: a job's row, and the folder that records which job trains which run."""
@@ -83,9 +85,12 @@ def run_job(configure: Callable[[], RunConfig], train: Callable[[RunConfig], Map
     """
     if HydraConfig.get().mode == RunMode.RUN:
         return float(train(configure())["val"]["bits_per_dim"])
-    row, score = Row(list(HydraConfig.get().overrides.task)), float("inf")
+    row, score = Row([without_secrets(item) for item in HydraConfig.get().overrides.task]), float("inf")
     try:
         score = _train_once(row, configure(), train)
+    except Diverged as error:
+        row.status, row.why = DIVERGED, str(error)
+        tell(error, f"{' '.join(row.overrides)}: ")
     except Exception as error:
         row.status, row.why = FAILED, in_one_line(error) or shorten(f"{type(error).__name__}: {error}", 200)
         tell(error, f"{' '.join(row.overrides)}: ")

@@ -14,7 +14,7 @@ TRAINED, BEFORE, SAME, FAILED = "trained", "finished before", "same", "failed"
 UNFINISHED = "not finished"
 """The job was killed, interrupted or never started."""
 DIVERGED = "diverged"
-"""The training ended with a loss that is not finite. This is a result, but never the best one."""
+"""The training ended since its loss is not finite."""
 
 
 @dataclass
@@ -37,10 +37,10 @@ class Row:
         if not self.good:
             return None
         try:
-            files = RunFiles(Path(self.folder))
+            files = RunFiles.at(Path(self.folder))
             val = read_json(files.train)["val"]
             return val["bits_per_dim"], val["accuracy"], read_json(files.environment)["seconds"]
-        except DataError:
+        except (DataError, KeyError):
             return None  # the files are damaged, or on another machine's disk
 
     @property

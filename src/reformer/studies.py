@@ -38,6 +38,16 @@ class Study:
 
 STUDIES = [
     Study(
+        id="against_transformer",
+        title="Reformer against Transformer",
+        source="abstract, Figure 5",
+        question=(
+            "The paper promises the accuracy of a Transformer at a fraction of its time and memory. Both networks are trained "
+            "for the same steps with the same data, each with the learning rate that a sweep chose for it."
+        ),
+        runs=partial(ListedRuns.against_transformers, kinds=("text", "images")),
+    ),
+    Study(
         id="duplication",
         title="Hash rounds on the duplication task",
         source="Table 2",
@@ -121,6 +131,12 @@ STUDIES = [
         question="Networks of different depth, which reversible layers make affordable, are compared.",
         runs=partial(ListedRuns.along, kind="text", setting="model.n_layers"),
         kind="text",
+    ),
+    Study(
+        id="full_size",
+        title="Claims at the paper's full size",
+        source="section 5, Table 4",
+        question="These claims are the paper's too. No profile of this project tests them; each row says what it would take.",
     ),
     Study(
         id="lsh_off",

@@ -1,7 +1,8 @@
 """The runs that params.yaml lists, and methods by which a study selects the runs that it compares."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -24,10 +25,12 @@ class ListedRuns:
     Attributes:
         data: the data set of each kind, by the kind's name.
         seeds: the seeds of each run, by its name without a seed.
+        parts: the list of each run, by its name without a seed.
     """
 
     data: Mapping[str, str]
     seeds: Mapping[str, Sequence[int]]
+    parts: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, runs: Mapping[str, Sequence[str]], seeds: Mapping[str, Sequence[int]], **data: str) -> "ListedRuns":
@@ -39,10 +42,8 @@ class ListedRuns:
             data: the data sets of text and of images.
         """
         data = {kind: data.get(kind, kind) for kind in DATA_KINDS}
-        found = {
-            f"{data[kind_of(part)]}_{name}": list(seeds.get(part, ())) for part, names in runs.items() for name in names
-        }
-        return cls(data, found)
+        parts = {f"{data[kind_of(part)]}_{name}": part for part, names in runs.items() for name in names}
+        return cls(data, {name: list(seeds.get(part, ())) for name, part in parts.items()}, parts)
 
     @cached_property
     def specs(self) -> dict[str, RunSpec]:
@@ -81,17 +82,52 @@ class ListedRuns:
         """Finds the reversible runs with any attention and usual settings otherwise, in the order of the list."""
         return [name for name, spec in self.specs.items() if spec == RunSpec(self.data[kind], spec.attention)]
 
+    def against_transformer(self, kind: str) -> tuple[str, str]:
+        """Finds a Reformer and the Transformer: hashing, shared queries and keys, reversible; and none of these.
+
+        Of several Reformers, it takes the one with four rounds, the paper's usual number.
+        """
+        transformer = RunSpec(self.data[kind], "full", reversible=False, shared_qk=False)
+        hashing, tuned = self.hashing(), self._tuned()
+        transformers = [name for name, spec in tuned.items() if spec == transformer]
+        reformers = [name for name in hashing if tuned[name] == RunSpec(self.data[kind], tuned[name].attention)]
+        if len(reformers) > 1:
+            reformers = [name for name in reformers if tuned[name].n_hashes == 4] or reformers
+        pairs = [(reformer, other) for reformer in reformers for other in transformers]
+        if not pairs:
+            raise NotListed(f"no Reformer and Transformer (full_ordinary_separate-qk) on {self.data[kind]} are listed")
+        return _only(pairs, "compare a Reformer with the Transformer")
+
+    def _tuned(self) -> dict[str, RunSpec]:
+        """The runs without their learning rates: each side of a comparison has the one that a sweep chose for it."""
+        return {name: spec.without("optimizer.lr") for name, spec in self.specs.items()}
+
+    def against_transformers(self, kinds: Sequence[str]) -> list[str]:
+        """Finds the pairs of `against_transformer` of those kinds of data that have one."""
+        found: list[str] = []
+        for kind in kinds:
+            with suppress(NotListed):
+                found += self.against_transformer(kind)
+        if not found:
+            raise NotListed("no Reformer and Transformer (full_ordinary_separate-qk) are listed on the same data")
+        return found
+
     def twins(self, kind: str, attribute: str) -> tuple[str, str]:
-        """Finds two runs that differ only in one boolean attribute of RunSpec. The first run has it."""
+        """Finds two runs that differ only in one boolean attribute of RunSpec. The first run has it, and shared queries.
+
+        Of several pairs, it takes the one whose first run is reversible.
+        """
         assert attribute in {item.name for item in fields(RunSpec)}
-        names = {spec: name for name, spec in self.specs.items()}
         pairs = []
-        for spec, name in names.items():
-            other: Any = replace(spec, **{attribute: False})  # type: ignore[arg-type]
-            if spec.data == self.data[kind] and getattr(spec, attribute) and other in names:
-                pairs.append((name, names[other]))
+        for name, spec in self._tuned().items():
+            if spec.data != self.data[kind] or not (spec.shared_qk and getattr(spec, attribute)):
+                continue
+            without: Any = replace(spec, **{attribute: False})  # type: ignore[arg-type]
+            pairs += [(name, other) for other, spec_of_other in self._tuned().items() if spec_of_other == without]
         if not pairs:
             raise NotListed(f"no two runs on {self.data[kind]} that differ in {attribute} alone are listed")
+        if len(pairs) > 1:
+            pairs = [pair for pair in pairs if self.specs[pair[0]].reversible] or pairs
         return _only(pairs, f"differ in {attribute} alone")
 
     def along(self, kind: str, setting: str) -> list[str]:
