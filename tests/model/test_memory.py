@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from live_bytes import LiveBytes
 from small import MIXED, small_batch, small_config
 
 import reformer.model.attention as attention_module
+from reformer.illustrate.live_bytes import LiveBytes
 from reformer.model.lsh import draw_rotations, hash_vectors
 from reformer.model.reformer_lm import ReformerLM
 

@@ -16,6 +16,8 @@ from torch.utils._pytree import tree_leaves
 class LiveBytes(TorchDispatchMode):
     """Sums up the storages made by operators within the context, each until it is freed.
 
+    It sees the operators of its own thread only. `torch.set_num_threads(1)` keeps LSH attention in that thread.
+
     Attributes:
         now: bytes alive.
         peak: the most there were.
@@ -54,3 +56,25 @@ class LiveBytes(TorchDispatchMode):
     def _free(self, name: int, size: int) -> None:
         self._seen.discard(name)
         self.now -= size
+
+
+def bytes_of(loss: Callable[[], Tensor], aside: Iterable[Tensor] = ()) -> tuple[int, int]:
+    """Counts the bytes of a forward and a backward pass, in one thread.
+
+    Args:
+        loss: computes a number that has a gradient.
+        aside: as for `LiveBytes`.
+
+    Returns:
+        Bytes that are alive between the passes, and the peak of both passes.
+    """
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with LiveBytes(aside) as live:
+            value = loss()
+            kept = live.now
+            value.backward()
+    finally:
+        torch.set_num_threads(n_threads)
+    return kept, live.peak
