@@ -10,7 +10,6 @@ from reformer.report.evidence.results import NotTested, Results
 
 FLAT = 1.1
 """Greatest ratio that counts as no growth: peaks of a process vary by some per cent."""
-ONE_PROCESS = "peak of one process a point"
 
 
 def bytes_per_layer(by_depth: Mapping[int, float]) -> float:
@@ -26,14 +25,12 @@ def slope_ratio(results: Results) -> Measured:
     ordinary = bytes_per_layer(by_depth.get(WITHOUT_REVERSIBLE, {}))
     if ordinary <= 0:
         raise NotTested("the peak of the ordinary network does not grow with depth: these sizes are too small")
-    return Measured((bytes_per_layer(by_depth.get(ALL_TECHNIQUES, {})) / ordinary,), source=ONE_PROCESS)
+    return Measured.of_peaks(bytes_per_layer(by_depth.get(ALL_TECHNIQUES, {})) / ordinary)
 
 
 def growth_with_rounds(results: Results) -> Measured:
     """Ratio of the peak with the most hash rounds to that with the fewest, with all techniques on."""
-    return Measured(
-        (_growth(peaks_along(results.benchmark("memory"), "n_hashes"), ALL_TECHNIQUES),), source=ONE_PROCESS
-    )
+    return Measured.of_peaks(_growth(peaks_along(results.benchmark("memory"), "n_hashes"), ALL_TECHNIQUES))
 
 
 def growth_with_d_ff(results: Results) -> Measured:
@@ -42,13 +39,24 @@ def growth_with_d_ff(results: Results) -> Measured:
     growth = _growth(by_width, ALL_TECHNIQUES)
     if growth <= FLAT and _growth(by_width, WITHOUT_CHUNKS) <= FLAT:
         raise NotTested("the peak does not grow without chunks either: these sizes are too small")
-    return Measured((growth,), source=ONE_PROCESS)
+    return Measured.of_peaks(growth)
 
 
 def share_without(results: Results, techniques: Techniques) -> Measured:
     """Peak with all techniques over that with fewer, at the greatest length at which both were measured."""
     share, length = share_of_peak(results.benchmark("memory"), techniques)
-    return Measured((share,), source=f"at {length:,} tokens")
+    return Measured.of_peaks(share, f"at {length:,} tokens")
+
+
+def million_tokens(results: Results) -> Measured:
+    """Peak memory of a training step on a million tokens: of the whole process."""
+    try:
+        (point,) = results.benchmark("million")["points"]
+    except NotTested:
+        raise NotTested("not measured here: python pipelines/benchmark.py benchmark=million") from None
+    return Measured(
+        (point["process_peak_bytes"],), range=(point["process_peak_bytes"],) * 2, source="peak of the process"
+    )
 
 
 def _growth(by_techniques: Peaks, techniques: Techniques) -> float:

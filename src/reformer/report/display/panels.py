@@ -1,6 +1,8 @@
 """The panels of each study's figure. Leaves out what is missing, and raises NotTested if nothing is left."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from itertools import cycle
 from typing import TypeVar
 
@@ -57,6 +59,34 @@ def learning(groups: Groups) -> list[Panel]:
     return [_learning_curves(by_value(groups, settings[0]) if len(settings) == 1 else groups, LINE_COLOURS)]
 
 
+def against_transformer(groups: Groups) -> list[Panel]:
+    """The learning curves of a Reformer and a Transformer: after equal steps, and after equal time, for each data set."""
+    panels = []
+    for data in dict.fromkeys(group.spec.data for group in groups):
+        pair = [group for group in groups if group.spec.data == data]
+        named = zip(pair, ("Reformer", "Transformer"), strict=True)
+        found = [(group, name) for group, name in named if any(map(_curve, group.runs.values()))]
+        if not found:
+            continue
+        curves = _learning_curves([group for group, _ in found], ["blue", "ink"][-len(found) :])
+        series = [replace(one, name=name) for one, (_, name) in zip(curves.series, found, strict=True)]
+        panels.append(replace(curves, title=f"{data}: equal steps", series=series))
+        with suppress(NotTested):
+            speeds = [group.seconds_per_step() for group, _ in found]
+            panels.append(replace(_against_time(panels[-1], speeds), title=f"{data}: equal time"))
+    return _some(panels, "no run has a curve")
+
+
+def _against_time(curves: Panel, seconds_per_step: Sequence[float]) -> Panel:
+    """The same curves against the seconds of training."""
+    series = [
+        replace(one, points=[(x * seconds, mean, low, high) for x, mean, low, high in one.points])
+        for one, seconds in zip(curves.series, seconds_per_step, strict=True)
+    ]
+    x_axis = linear_axis("seconds of training", [0, *(point[0] for one in series for point in one.points)])
+    return replace(curves, x=x_axis, series=series)
+
+
 def pair(groups: Groups, limit: float | None = None) -> list[Panel]:
     """The learning curves of two runs, and their difference with the limits of the claim about it."""
     curves = _learning_curves(groups, ["blue", "ink"], dashed_last=True)
@@ -74,6 +104,16 @@ def pair(groups: Groups, limit: float | None = None) -> list[Panel]:
         series += [Series("limits", "sky", line((x, [y]) for x in ends), dashed=True) for y in (limit, -limit)]
         y_axis = linear_axis("bits/dim", _heights(series))
     return [curves, Panel("Difference between the two", curves.x, y_axis, series)]
+
+
+def with_levels(panel: Panel, levels: Mapping[str, float]) -> Panel:
+    """Adds horizontal lines to learning curves."""
+    lines = [
+        Series(name, colour, line((x, [level]) for x in (panel.x.low, panel.x.high)), dashed=True)
+        for (name, level), colour in zip(levels.items(), ("red", "pink"), strict=False)
+    ]
+    series = [*panel.series, *lines]
+    return replace(panel, y=linear_axis(panel.y.label, _heights(series)), series=series)
 
 
 def hash_rounds(groups: Groups) -> list[Panel]:

@@ -4,13 +4,22 @@ from collections import Counter
 from collections.abc import Sequence
 
 from reformer.markdown import markdown_table
-from reformer.report.claims.claim import NOT_REPRODUCED, NOT_TESTED, REPRODUCED, RULE, Judgement, counts, origins
+from reformer.report.claims.claim import (
+    NEEDS_MORE,
+    NOT_REPRODUCED,
+    REPRODUCED,
+    RULE,
+    UNDECIDED,
+    Judgement,
+    counts,
+    origins,
+)
 from reformer.report.display import tables
 from reformer.report.evidence.results import NotTested, Results
 from reformer.report.evidence.source import Source
 from reformer.runs.listed import ListedRuns
 
-MARKS = {REPRODUCED: "reproduced", NOT_REPRODUCED: "**not reproduced**", NOT_TESTED: "not tested"}
+MARKS = {NOT_REPRODUCED: "**not reproduced**"}
 
 
 def summary(results: Results, judgements: Sequence[Judgement], source: Source | None) -> str:
@@ -21,24 +30,41 @@ def summary(results: Results, judgements: Sequence[Judgement], source: Source | 
         judgements: one for every claim.
         source: the source of all results; None where there are none.
     """
-    n = counts(judgements)
     lines = [
         f"<!-- results of {results.profile}: from its report, by make results -->",
         "",
-        f"Profile `{results.profile}`, {provenance(results, source)}. Of {len(judgements)} claims, {origins(judgements)}, "
-        f"**{n[REPRODUCED]} are reproduced, {n[NOT_REPRODUCED]} are not, and {n[NOT_TESTED]} are not tested at this size.**",
+        f"Profile `{results.profile}`, {provenance(results, source)}. {_counted(judgements)}",
         "",
     ]
     rows = []
     for judgement in judgements:
         claim = judgement.claim
-        mark = MARKS[judgement.verdict]
-        if judgement.measured and judgement.reason:
-            mark += f": {judgement.reason}"
-        rows.append([claim.text, f"{claim.paper} ({claim.where})", judgement.ours, mark])
-    lines += [markdown_table(["claim", "paper", "here", ""], rows), "", RULE, "", *_table_2(results)]
+        mark = MARKS.get(judgement.verdict, judgement.verdict)
+        if judgement.decide:
+            mark += f": {judgement.decide}"
+        rows.append([claim.text, f"{claim.paper} ({claim.where})", judgement.ours, judgement.interval, mark])
+    lines += [markdown_table(["claim", "paper", "here", "interval", ""], rows), "", RULE, "", *_table_2(results)]
     lines.append(f"<!-- end of the results of {results.profile} -->")
     return "\n".join(lines) + "\n"
+
+
+def headlines(results: Results, judgements: Sequence[Judgement]) -> str:
+    """The number of claims by verdict, then the decided claims that sum up the report, a line each."""
+    lines = [f"<!-- verdicts of {results.profile}: from its report, by make results -->", "", _counted(judgements), ""]
+    for judgement in judgements:
+        if judgement.claim.headline and judgement.decided:
+            mark = MARKS.get(judgement.verdict, judgement.verdict)
+            lines.append(f"- {judgement.claim.text}: {judgement.ours}, {mark} (paper: {judgement.claim.paper}).")
+    lines += ["", f"<!-- end of the verdicts of {results.profile} -->"]
+    return "\n".join(lines) + "\n"
+
+
+def _counted(judgements: Sequence[Judgement]) -> str:
+    n = counts(judgements)
+    return (
+        f"Of {len(judgements)} claims, {origins(judgements)}: **{n[REPRODUCED]} reproduced, {n[NOT_REPRODUCED]} not, "
+        f"{n[UNDECIDED]} undecided; the other {n[NEEDS_MORE]} need more than these runs.**"
+    )
 
 
 def _table_2(results: Results) -> list[str]:

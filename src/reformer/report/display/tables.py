@@ -1,15 +1,25 @@
 """The tables of each study: the numbers behind its figure, its size and the paper's, and the origin of its runs."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from reformer.bench.techniques import ALL_TECHNIQUES, FULL_ATTENTION, NO_TECHNIQUE_UNFUSED
 from reformer.report.claims.learning import evaluated_without_lsh
 from reformer.report.display.panels import EVALUATED, MEMORY_LINES, Groups
 from reformer.report.evidence import paper
 from reformer.report.evidence.benchmarks import Content, peaks_along, points_by_length, share_of_peak
-from reformer.report.evidence.labels import MB, MISSING, attention_label, describe, device, duration, short_commit
+from reformer.report.evidence.labels import (
+    FURTHER,
+    MB,
+    MISSING,
+    attention_label,
+    describe,
+    device,
+    duration,
+    short_commit,
+)
 from reformer.report.evidence.measured import PERCENT, TIMES, Unit, over_seeds
 from reformer.report.evidence.results import NotTested, Run, RunGroup
 
@@ -43,7 +53,7 @@ def cells(*texts: str) -> list[Cell]:
 def copying(groups: Groups) -> Table:
     """Table 2: accuracy by the attention of training and of evaluation, with the paper's numbers below."""
     rows = []
-    evaluations = [*EVALUATED, *["off"] * _any_off(groups)]
+    evaluations = [*EVALUATED, *(key for key in FURTHER if _any_evaluated(groups, key))]
     for group in groups:
         row = cells(attention_label(group.spec.attention))
         published = paper.TABLE_2.get(group.spec.attention, {})
@@ -52,36 +62,82 @@ def copying(groups: Groups) -> Table:
             text, mean = _score(group, evaluated, "accuracy", PERCENT)
             row.append(Cell(text, note, mean))
         rows.append(row)
-    heads = ["LSH off" if key == "off" else attention_label(key) for key in evaluations]
+    heads = [attention_label(key) for key in evaluations]
     note = "Share of the second w's symbols that are predicted correctly, on sequences outside the training."
     return Table(["Trained with ↓ evaluated with →", *heads], rows, note)
 
 
 def scores(groups: Groups) -> Table:
     """Size and score of each group after training, also with the LSH layers off where that was evaluated."""
-    columns = ["Run", "Parameters", "Tokens seen", "Validation, bits/dim", "Test, bits/dim", "Seeds"]
-    off = ["LSH off, bits/dim"] * _any_off(groups)
-    columns[-1:-1] = off
+    return _scores_with(groups, {})
+
+
+def against_transformer(groups: Groups) -> Table:
+    """Size, score, time and memory of each group's training."""
+    measured = {"Seconds a step": "seconds_per_step", "Peak of the process, MB": "peak_mb"}
+    return _scores_with(groups, measured)
+
+
+def _scores_with(groups: Groups, measured: Mapping[str, str]) -> Table:
+    columns = [
+        "Run",
+        "Parameters",
+        "Tokens seen",
+        "Learning rate",
+        "Fell in the last fifth",
+        "Validation",
+        "Test",
+        "Seeds",
+    ]
+    off = [attention_label("off")] * _any_evaluated(groups, "off")
+    columns[-1:-1] = [*off, *measured]
     rows = []
     for group in groups:
+        name = f"{group.spec.data}, {describe(group)}"
         try:
             train = group.first().train
         except NotTested:
-            rows.append(cells(describe(group), *[MISSING] * (len(columns) - 1)))
+            rows.append(cells(name, *[MISSING] * (len(columns) - 1)))
             continue
         rows.append(
             cells(
-                describe(group),
+                name,
                 f"{train['n_parameters']:,}",
                 f"{train['tokens_seen']:,}",
+                _or_missing(partial(group.value, "optimizer.lr")),
+                _or_missing(partial(_fall, group)),
                 over_seeds([group], lambda run: float(run.train["val"]["bits_per_dim"])).text(PLAIN),
                 _score(group, "trained", "bits_per_dim", PLAIN)[0],
                 *(_score(group, "off", "bits_per_dim", PLAIN)[0] for _ in off),
+                *(_or_missing(partial(_cost, group, key)) for key in measured.values()),
                 f"{len(group.trained)} of {len(group.runs)}",
             )
         )
-    note = "Mean ± standard deviation, where there are several seeds. A claim compares the seeds that all of its networks have."
+    note = (
+        "Scores are in bits/dim: mean ± standard deviation over the seeds. A claim compares the seeds that all of its networks "
+        "have."
+    )
+    if measured:
+        note += " Times are those of trainings side by side on one machine, and include no evaluation."
     return Table(columns, rows, note)
+
+
+def _fall(group: RunGroup) -> str:
+    return PLAIN.text(-over_seeds([group], Run.last_fifth).mean)
+
+
+def _cost(group: RunGroup, key: str) -> str:
+    """Median seconds of a training step, or the greatest memory of the process in MB, over the seeds."""
+    if key == "peak_mb":
+        return f"{max(run.environment['peak_bytes'] for run in group.trained) / MB:,.0f}"
+    return f"{group.seconds_per_step():.3f}"
+
+
+def _or_missing(text: Callable[[], str]) -> str:
+    try:
+        return text()
+    except NotTested:
+        return MISSING
 
 
 def lsh_off(groups: Groups) -> Table:
@@ -175,8 +231,8 @@ def provenance(groups: Groups) -> Table:
     return Table(["Run", "Command", "Commit", "Device", "Time", "Tokens/s", "Peak, MB"], rows)
 
 
-def _any_off(groups: Groups) -> bool:
-    return any(_score(group, "off", "bits_per_dim", PLAIN)[1] is not None for group in groups)
+def _any_evaluated(groups: Groups, attention: str) -> bool:
+    return any(_score(group, attention, "bits_per_dim", PLAIN)[1] is not None for group in groups)
 
 
 def _score(group: RunGroup, attention: str, metric: str, unit: Unit) -> tuple[str, float | None]:

@@ -9,7 +9,7 @@ from reformer.report.evidence.results import NotTested
 
 Content = dict[str, Any]
 """A benchmark as `Results.benchmark` reads it."""
-Points = dict[str, dict[int, dict[str, float]]]
+Points = dict[str, dict[int, dict[str, Any]]]
 """Points of the speed benchmark by attention, then by length in ascending order."""
 Peaks = dict[Techniques, dict[int, float]]
 """Bytes by the techniques in use, then by the value of an axis in ascending order."""

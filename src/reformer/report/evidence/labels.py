@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from reformer.model.attention_kinds import KINDS
 from reformer.report.evidence.results import NotTested, RunGroup
 
 MISSING = "–"
@@ -11,9 +12,14 @@ SETTINGS = {"model.n_layers": "{} layers"}
 """Formats of settings that are not written as name and value."""
 
 
+FURTHER = {"unmasked": "full, self allowed", "off": "LSH off"}
+"""Attentions of an evaluation that the paper does not have, and their labels."""
+
+
 def attention_label(attention: str) -> str:
     """The attention as the paper writes it: LSH-4, full."""
-    return attention.replace("lsh", "LSH")
+    words = (word.upper() if word in KINDS and KINDS[word].hashes else word for word in attention.split("-"))
+    return FURTHER.get(attention, "-".join(words))
 
 
 def describe(group: RunGroup) -> str:
@@ -65,7 +71,8 @@ def short_commit(commit: str) -> str:
 def device(environment: Mapping[str, object]) -> str:
     """The device, and the number of its threads if it is known."""
     threads = environment.get("threads")
-    return f"{environment['device']}, {threads} threads" if threads else str(environment["device"])
+    count = f", {threads} thread{'s' * (threads != 1)}" if threads else ""
+    return f"{environment['device']}{count}"
 
 
 def duration(seconds: float) -> str:

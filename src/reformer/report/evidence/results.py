@@ -2,11 +2,14 @@
 
 import csv
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from math import inf
+from math import inf, log
 from pathlib import Path
+from statistics import median
 from typing import Any, Concatenate, ParamSpec
+
+import numpy as np
 
 from reformer.files import DataError, MissingFile, Root, RunFiles, read_json
 from reformer.runs.listed import ListedRuns, NotListed
@@ -19,8 +22,8 @@ class NotTested(Exception):
     """A number was not measured. The message says why, in words for the report."""
 
 
-class LearnedNothing(NotTested):
-    """A network is no better than guessing. A comparison must not leave out its seed."""
+class NotLearned(NotTested):
+    """A network is not clearly better than a simple model of its data. A comparison must not leave out its seed."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +35,14 @@ class Run:
         kind: the kind of data that it was trained on.
         seed: its seed.
         files: its files.
+        weights: weight of each document, image or word in the scores, (n,); None weighs all alike.
     """
 
     spec: RunSpec
     kind: str
     seed: int
     files: RunFiles
+    weights: np.ndarray | None = field(default=None, compare=False)
 
     @property
     def name(self) -> str:
@@ -59,13 +64,30 @@ class Run:
         """Scores of the trained weights by the attention of the evaluation."""
         return read(self.files.evaluation)
 
+    @cached_property
+    def unit_tokens(self) -> np.ndarray:
+        """Scored tokens of each evaluated document, image or word, (n,)."""
+        return np.array(self.evaluation.get("unit_tokens", ()))
+
+    def resampled(self, weights: np.ndarray | None) -> "Run":
+        """The same run with other weights of its documents, images or words."""
+        run = replace(self, weights=weights)
+        run.__dict__.update(
+            {name: self.__dict__[name] for name in ("evaluation", "unit_tokens") if name in self.__dict__}
+        )
+        return run
+
     def score(self, attention: str, metric: str = "bits_per_dim") -> float:
         """A score of the trained weights with this attention; `trained` is the attention of the training."""
         results = self.evaluation["results"]
         key = self.spec.attention if attention == "trained" and attention not in results else attention
         if key not in results:
             raise NotTested(f"{self.name} was not evaluated with {key}")
-        return float(results[key][metric])
+        if self.weights is None:
+            return float(results[key][metric])
+        nll, correct = self.weights @ np.array(results[key]["units"])
+        n_tokens = self.weights @ self.unit_tokens
+        return float(correct / n_tokens if metric == "accuracy" else nll / n_tokens / log(2))
 
     def validation(self, metric: str) -> dict[int, float]:
         """A validation score by step."""
@@ -74,6 +96,15 @@ class Run:
                 return {int(row["step"]): float(row[metric]) for row in csv.DictReader(file) if row["split"] == "val"}
         except FileNotFoundError:
             raise NotTested(f"{_place(self.files.curve)} is missing") from None
+
+    def last_fifth(self, metric: str = "bits_per_dim") -> float:
+        """The change of a validation score in the last fifth of the training."""
+        curve = self.validation(metric)
+        last = max(curve)
+        before = [step for step in curve if step <= 0.8 * last]
+        if not before:
+            raise NotTested(f"{self.name} has no validation before the last fifth of its training")
+        return curve[last] - curve[max(before)]
 
 
 @dataclass(frozen=True)
@@ -102,6 +133,13 @@ class RunGroup:
         for run in self.trained:
             return run
         raise NotTested(f"no run of {self.name} has been trained")
+
+    def seconds_per_step(self) -> float:
+        """Median over the seeds of the seconds of a training step; raises NotTested."""
+        found = [run.environment["seconds"] / run.train["steps"] for run in self.trained]
+        if not found:
+            raise NotTested(f"no run of {self.name} has been trained")
+        return median(found)
 
     def value(self, setting: str) -> str:
         """The value of a setting such as `model.n_layers`: from the name or, for a usual value, from train.json."""
@@ -136,7 +174,10 @@ class Results:
 
     def _group(self, name: str) -> RunGroup:
         spec, kind = self.listed.specs[name], self.listed.kind(name)
-        runs = {seed: Run(spec, kind, seed, self.root.run(f"{name}_seed-{seed}")) for seed in self.listed.seeds[name]}
+        part = self.listed.parts.get(name, "")
+        runs = {
+            seed: Run(spec, kind, seed, self.root.run(f"{name}_seed-{seed}", part)) for seed in self.listed.seeds[name]
+        }
         return RunGroup(name, spec, kind, runs)
 
     def select(
@@ -153,6 +194,11 @@ class Results:
     def along(self, kind: str, setting: str) -> list[RunGroup]:
         """The runs that differ in one setting alone, by its value."""
         return by_value(self.select(ListedRuns.along, kind, setting), setting)
+
+    def simple(self, kind: str, split: str = "test") -> dict[str, float]:
+        """Bits/dim of the simple models of the data of a kind, by their names, the first one first."""
+        scores: dict[str, float] = read(self.root.simple(self.listed.data[kind]))[split]
+        return scores
 
     def benchmark(self, name: str) -> dict[str, Any]:
         """The environment and the measured points of a benchmark, without the points that were skipped."""
