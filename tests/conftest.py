@@ -9,6 +9,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
+from hydra.core.hydra_config import HydraConfig
 from project import PROJECT, Script
 
 # What was started in the background ignores Ctrl-C, and so would the programs that it starts.
@@ -50,6 +51,8 @@ def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
                 runpy.run_path(str(PROJECT / "pipelines" / f"{name}.py"), run_name="__main__")
         except SystemExit as ended:
             status = int(ended.code or 0)
+        finally:
+            HydraConfig.instance().cfg = None
         printed = capsys.readouterr()
         return subprocess.CompletedProcess(command, status, printed.out, printed.err)
 

@@ -115,7 +115,7 @@ def test_a_data_set_of_text_takes_one_file_and_keeps_its_claims(copy: Copy, scri
     )
     done(script, copy, "compose")
     assert (copy.folder / "data/configs/train/text/mytext_local-lsh-2_reversible_seed-1.yaml").exists()
-    assert claims(script, copy)["reversible_text"] == "mytext_lsh-4_reversible_seed-1/evaluation.json is missing"
+    assert claims(script, copy)["reversible_text"] == "simple/mytext.json is missing"
 
 
 def test_a_data_set_of_images_takes_one_file_and_keeps_its_claims(copy: Copy, script: Script) -> None:
@@ -127,7 +127,7 @@ def test_a_data_set_of_images_takes_one_file_and_keeps_its_claims(copy: Copy, sc
         "myimages_lsh-4"
     )
     done(script, copy, "compose")
-    assert claims(script, copy)["reversible_images"] == "myimages_full_reversible_seed-1/evaluation.json is missing"
+    assert claims(script, copy)["against_transformer_images"] == "simple/myimages.json is missing"
 
 
 def test_a_study_of_any_setting_and_its_claim_take_three_entries(copy: Copy, script: Script) -> None:
@@ -135,7 +135,7 @@ def test_a_study_of_any_setting_and_its_claim_take_three_entries(copy: Copy, scr
     copy.follow("A claim")
     done(script, copy, "compose")
     assert (copy.folder / "data/configs/train/text/wikipedia_local-lsh-2_reversible_dropout-0.1_seed-1.yaml").exists()
-    assert claims(script, copy)["dropout_helps"] == "no run of wikipedia_lsh-4_reversible has been trained"
+    assert claims(script, copy)["dropout_helps"] == "no run of wikipedia_local-lsh-2_reversible has been trained"
     assert "Networks with and without dropout" in (copy.folder / "data/report/index.html").read_text()
 
 

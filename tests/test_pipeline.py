@@ -65,7 +65,7 @@ def bring_data(project: Path) -> None:
     rng = np.random.default_rng(5)
     text = project / "data" / "raw" / "wikipedia" / "wikipedia.xml"
     text.parent.mkdir(parents=True)
-    articles = [(256 * rng.random(293) ** 3).astype(np.uint8).tobytes() for _ in range(10)]
+    articles = [(256 * rng.random(68) ** 3).astype(np.uint8).tobytes() for _ in range(40)]
     text.write_bytes(b"".join(article + b"</page>" for article in articles))
     entry = published(text)
     file = {**entry, **{f"unpacked_{key}": value for key, value in entry.items()}}

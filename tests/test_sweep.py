@@ -170,13 +170,14 @@ def test_a_run_that_diverged_is_shown_as_such_and_never_the_best(tmp_path: Path)
 @pytest.fixture
 def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunConfig:
     """A run, as job 7 of a sweep."""
+    run = run_config(compose_usual(["data=duplication", f"root={tmp_path}"]))
     monkeypatch.setattr("cli.sweep._owner", lambda name: 7)
     monkeypatch.setattr("cli.sweep._as_single_command", nullcontext)
     hydra = OmegaConf.create(
         {"mode": RunMode.MULTIRUN, "overrides": {"task": []}, "job": {"num": 7}, "sweep": {"dir": str(tmp_path)}}
     )
     monkeypatch.setattr("cli.sweep.HydraConfig.get", lambda: hydra)
-    return run_config(compose_usual(["data=duplication", f"root={tmp_path}"]))
+    return run
 
 
 @pytest.mark.parametrize("before", [False, True])

@@ -5,7 +5,7 @@ import hashlib
 import re
 import zipfile
 from bisect import bisect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from itertools import accumulate, pairwise
 from mmap import ACCESS_READ, mmap
@@ -24,7 +24,7 @@ def prepare_text(data: TextConfig, raw: Path, processed: Path) -> dict[str, dict
         The file, the number of tokens and, if `document_end` is set, the ends of the documents of each split.
 
     Raises:
-        DataError: the text differs from the published one.
+        DataError: the text differs from the published one, or has nothing for one of the splits.
     """
     (file,) = data.files
     digest, paths = hashlib.sha256(), {split: processed / f"{split}.bin" for split in SPLITS}
@@ -40,7 +40,16 @@ def prepare_text(data: TextConfig, raw: Path, processed: Path) -> dict[str, dict
             position += len(piece)
         if position != file.unpacked_size or digest.hexdigest() != file.unpacked_sha256:
             raise DataError(f"{raw / file.name} does not unpack to the published text: remove it and download again")
+        _require_tokens(data, {split: out.tell() for split, out in zip(SPLITS, outs, strict=True)})
     return {split: _described(path, data.document_end.encode()) for split, path in paths.items()}
+
+
+def _require_tokens(data: TextConfig, n_tokens: Mapping[str, int]) -> None:
+    for (split, found), share in zip(n_tokens.items(), data.split, strict=True):
+        if share and not found:
+            what = "document" if data.whole_documents else "byte"
+            other = "data.whole_documents=false" if data.whole_documents else "a longer text"
+            raise DataError(f"{data.name}: no {what} of the text fell to {split}: set another data.split, or {other}")
 
 
 def _in_order(data: TextConfig, stream: Iterator[bytes]) -> Iterator[tuple[int, bytes]]:
