@@ -10,7 +10,7 @@ from cli.mistakes import tell
 from cli.schema import resolved_run
 from reformer.files import DataError, Root
 from reformer.runs.config import RunConfig
-from reformer.runs.side_by_side import places, side_by_side
+from reformer.runs.side_by_side import begin_loading, places, side_by_side
 from reformer.settings import SettingError, require
 
 
@@ -30,10 +30,11 @@ def for_each(work: Callable[[RunConfig], object], runs: list[RunConfig]) -> None
     Raises:
         SettingError: some runs failed. Each has reported why.
     """
-    from reformer.machine import choose_device
-
     if not runs:
         return
+    begin_loading()
+    from reformer.machine import choose_device  # imports torch
+
     on_cpu = choose_device(runs[0].trainer.accelerator).type == "cpu"
     at_once = places(max(run.trainer.threads for run in runs)) if on_cpu else 1
     if failed := side_by_side(work, runs, at_once):

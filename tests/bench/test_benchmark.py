@@ -47,6 +47,7 @@ def measured(monkeypatch):
         return [(number, 100 * number + seconds) for seconds in range(rounds) for number in range(len(steps))]
 
     monkeypatch.setattr(benchmark, "measure", measure)
+    monkeypatch.setattr(benchmark, "places", lambda threads: 1)
     monkeypatch.setattr(benchmark, "timed_in_rounds", timed_in_rounds)
     return asked
 

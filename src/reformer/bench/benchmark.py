@@ -1,6 +1,7 @@
 """Benchmarks of training steps: time by length (Figure 5 right), memory by technique (Tables 1 and 3), single long steps."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from reformer.machine import choose_device, environment
 from reformer.model.config import with_attention
 from reformer.progress import ProgressBar
 from reformer.runs.config import LoggerConfig
+from reformer.runs.side_by_side import places
 from reformer.tracking.metrics import PEAK_MB, SECONDS_PER_STEP, benchmark_axis, benchmark_metric
 from reformer.tracking.wandb_run import open_run, variant, wandb_errors_ignored
 
@@ -81,23 +83,34 @@ def steps(config: BenchmarkConfig, device: str) -> list[tuple[Labels, Step]]:
 
 
 def _measured(config: BenchmarkConfig, device: str) -> Iterator[tuple[Labels, dict[str, float | str]]]:
-    """Measures the steps one after the other, and reports the progress."""
+    """Measures the steps, and reports the progress."""
     todo = steps(config, device)
     bar = ProgressBar(config.name, len(todo), unit="points")
     one_step = config.name in ONE_STEP
     shown: AbstractContextManager[object] = nullcontext() if one_step else bar  # a long step prints its phases instead
+    at_once = places(threads=1) if device == "cpu" and not one_step else 1
     with shown:
-        for number, (labels, step) in enumerate(todo, 1):
+        for number, ((labels, step), result) in enumerate(zip(todo, _results(todo, at_once), strict=True), 1):
             minimum = labels.get("must_store_bytes")
             text = ", ".join(f"{name} {value}" for name, value in labels.items() if value is not minimum)
             bar.note(text)
-            result = measure(step)
+            if "skipped" in result and at_once > 1:
+                result = measure(step)  # alone, it may have enough memory
             bar.advance()
             if one_step or not bar.on_terminal:
-                print(f"{config.name} {number} of {len(todo)}: {text}: {_format_result(result)}", flush=True)
+                print(f"{config.name} {number} of {len(todo)}: {text}: {_format_result(result, one_step)}", flush=True)
             if minimum:
                 print(f"minimum by arithmetic: {format_minimum(minimum)}")
             yield labels, result
+
+
+def _results(todo: Sequence[tuple[Labels, Step]], at_once: int) -> Iterator[dict[str, float | str]]:
+    """Measures the steps in order. Peaks of memory do not depend on what runs beside: a process for each core measures one."""
+    if at_once == 1:
+        yield from (measure(step) for _, step in todo)
+        return
+    with ThreadPoolExecutor(at_once) as pool:
+        yield from pool.map(measure, (replace(step, threads=1) for _, step in todo))
 
 
 def _time(config: BenchmarkConfig, device: str, points: list[dict[str, Any]]) -> None:
@@ -118,11 +131,12 @@ def _time(config: BenchmarkConfig, device: str, points: list[dict[str, Any]]) ->
         print(f"{config.name}: {text} ({point['seconds_min']:.3f} to {point['seconds_max']:.3f})", flush=True)
 
 
-def _format_result(result: dict[str, float | str]) -> str:
+def _format_result(result: dict[str, float | str], timed: bool) -> str:
     if "skipped" in result:
         return f"skipped: {result['skipped']}"
     extra, peak = float(result["peak_bytes"]), float(result["process_peak_bytes"])
-    return f"{result['seconds_per_step']:.3f} s, peak of the step {extra / 1e6:,.0f} MB, of the process {peak / 1e6:,.0f} MB"
+    seconds = f"{result['seconds_per_step']:.3f} s, " if timed else ""
+    return f"{seconds}peak of the step {extra / 1e6:,.0f} MB, of the process {peak / 1e6:,.0f} MB"
 
 
 def _log(config: BenchmarkConfig, points: list[dict[str, Any]], logger: LoggerConfig) -> None:
@@ -135,10 +149,9 @@ def _log(config: BenchmarkConfig, points: list[dict[str, Any]], logger: LoggerCo
             if "skipped" in point:
                 continue
             axis, curve = _axis_and_curve(config.name, point)
-            metrics = {
-                benchmark_metric(config.name, curve, SECONDS_PER_STEP): point["seconds_per_step"],
-                benchmark_metric(config.name, curve, PEAK_MB): point["peak_bytes"] / 1e6,
-            }
+            metrics = {benchmark_metric(config.name, curve, PEAK_MB): point["peak_bytes"] / 1e6}
+            if config.name != "memory":  # its steps run side by side, and their times mean nothing
+                metrics[benchmark_metric(config.name, curve, SECONDS_PER_STEP)] = point["seconds_per_step"]
             horizontal = benchmark_axis(config.name, axis)
             run.define_metric(horizontal)
             for name in metrics:

@@ -20,7 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim import Adam, Optimizer
 
 from reformer.bench.phases import phases_printed
-from reformer.machine import peak_bytes
+from reformer.machine import peak_bytes, use_threads
 from reformer.model.config import ReformerConfig
 from reformer.model.reformer_lm import ReformerLM
 from reformer.processes import end_with_parent
@@ -61,6 +61,8 @@ class Step:
     """Compute full attention by its plain formula, which stores the weights of all pairs of positions."""
     exact_peak: bool = False
     """Return freed memory to the system at once. This is slower, but makes the peak exact to one per cent."""
+    threads: int = 0
+    """CPU threads; 0 leaves PyTorch's choice."""
 
 
 def measure(step: Step) -> dict[str, float | str]:
@@ -111,6 +113,7 @@ def _child(sender: Connection, step: Step) -> None:
 
 def _measure(step: Step) -> dict[str, float | str]:
     device = torch.device(step.device)
+    use_threads(step.threads)
     torch.manual_seed(1)
     if step.exact_peak:
         _return_freed_memory()

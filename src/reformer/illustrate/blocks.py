@@ -13,23 +13,19 @@ def residual_blocks() -> Picture:
     titles = ("ordinary residual layer", "reversible layer, forwards", "reversible layer, undone")
     with sheet(11.5, 4.0, "residual and reversible layers", columns=3) as drawn:
         for axes, title in zip(drawn.axes, titles, strict=True):
-            axes.set(xlim=(0, 10), ylim=(0, 10), title=title)
+            axes.set(xlim=(-0.4, 10.4), ylim=(0, 8.6), title=title)
             axes.axis("off")
         ordinary, forwards, undone = drawn.axes
         _arrow(ordinary, (1, 3), (9, 3), SKY)
-        for x, name, colour in ((2.9, "attention", BLUE), (6.4, "feed-forward", GREEN)):
-            _branch(ordinary, (x, 3), (x + 1.4, 3), name, colour, "+", height=6.6)
+        for x, name, colour in ((2.4, "attention", BLUE), (6.3, "feed-forward", GREEN)):
+            _branch(ordinary, (x, 3), (x + 1.4, 3), name, colour, "+", height=6.4)
         _ends(ordinary, [(3, "x", "y")])
         ordinary.text(5, 0.9, "both inputs must be stored\nuntil the backward pass", ha="center", color=RED)
         for axes, sign in ((forwards, "+"), (undone, "−")):
-            right = sign == "+"
-            for y, colour in ((7.5, SKY), (2.8, SKY)):
-                _arrow(axes, (1, y), (9, y), colour) if right else _arrow(axes, (9, y), (1, y), colour)
-            first, second = (((2.6, 2.8), (3.7, 7.5)), ((6.2, 7.5), (7.3, 2.8)))
-            if not right:
-                first, second = ((first[0], first[1]), (second[0], second[1]))
-            _cross(axes, *first, "attention", BLUE, sign)
-            _cross(axes, *second, "feed-forward", GREEN, sign)
+            for y in (7.5, 2.8):
+                _arrow(axes, *(((0.9, y), (9.1, y)) if axes is forwards else ((9.1, y), (0.9, y))), SKY)
+            _cross(axes, (2.6, 2.8), (3.7, 7.5), "attention", BLUE, sign)
+            _cross(axes, (6.2, 7.5), (7.3, 2.8), "feed-forward", GREEN, sign)
             _ends(axes, [(7.5, "x₁", "y₁"), (2.8, "x₂", "y₂")])
         forwards.text(5, 0.5, "y₁ = x₁ + attention(x₂)\ny₂ = x₂ + feed-forward(y₁)", ha="center", color=INK)
         undone.text(5, 0.5, "x₂ = y₂ − feed-forward(y₁)\nx₁ = y₁ − attention(x₂)", ha="center", color=INK)
@@ -45,7 +41,7 @@ def _box(axes: Axes, middle: tuple[float, float], text: str, colour: str) -> Non
     style = "round,pad=0,rounding_size=0.25"
     axes.add_patch(
         FancyBboxPatch(
-            (x - 1.45, y - 0.55), 2.9, 1.1, style, facecolor=GROUND, edgecolor=colour, linewidth=1.8, zorder=3
+            (x - 1.65, y - 0.5), 3.3, 1.0, style, facecolor=GROUND, edgecolor=colour, linewidth=1.8, zorder=3
         )
     )
     axes.text(x, y, text, ha="center", va="center", color=colour, zorder=4)
@@ -56,26 +52,34 @@ def _sum(axes: Axes, at: tuple[float, float], sign: str) -> None:
     axes.text(*at, sign, ha="center", va="center", color=INK, zorder=4, weight="bold")
 
 
+def _read(axes: Axes, at: tuple[float, float], colour: str) -> None:
+    """A dot where a branch reads a stream."""
+    axes.plot(*at, "o", markersize=6, color=colour, zorder=3)
+
+
 def _branch(
     axes: Axes, start: tuple[float, float], end: tuple[float, float], text: str, colour: str, sign: str, height: float
 ) -> None:
     middle = ((start[0] + end[0]) / 2, height)
-    _arrow(axes, start, (start[0], height), colour)
-    _arrow(axes, (end[0], height), (end[0], end[1] + 0.3), colour)
+    _read(axes, start, colour)
+    _arrow(axes, start, (start[0], height - 0.45), colour)
+    _arrow(axes, (end[0], height), (end[0], end[1] + 0.22), colour)
     _box(axes, middle, text, colour)
     _sum(axes, end, sign)
 
 
 def _cross(axes: Axes, start: tuple[float, float], end: tuple[float, float], text: str, colour: str, sign: str) -> None:
     """A branch from one stream to a sum on the other."""
-    _arrow(axes, start, end, colour)
+    up = 0.2 if end[1] < start[1] else -0.2  # the arrow ends at the rim of the sum
+    _read(axes, start, colour)
+    _arrow(axes, start, (end[0] + up * (start[0] - end[0]) / (start[1] - end[1]), end[1] + up), colour)
     _box(axes, ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2), text, colour)
     _sum(axes, end, sign)
 
 
 def _ends(axes: Axes, streams: list[tuple[float, str, str]]) -> None:
     for y, left, right in streams:
-        axes.text(0.5, y, left, ha="center", va="center", color=INK, fontsize=13)
+        axes.text(0.4, y, left, ha="center", va="center", color=INK, fontsize=13)
         axes.text(9.6, y, right, ha="center", va="center", color=INK, fontsize=13)
 
 

@@ -1,6 +1,7 @@
 """Lines for the report's panels."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import cycle
 from math import ceil, floor, log2, log10
 
@@ -12,6 +13,8 @@ from reformer.report.display.chart import LINE_COLOURS, Axis, Panel, Series, lin
 
 ROUND_COLOURS = {1: "sky", 2: "blue", 4: "green", 8: "red"}
 """Colours of numbers of hash rounds, as in the report."""
+ROOM = 0.03
+"""Room above a linear axis, as a share of it."""
 MOST_TICKS = 7
 """Most ticks of a logarithmic axis."""
 
@@ -40,8 +43,13 @@ def chart(
         _log_axis(x_label, sorted({point[0] for point in lines[0].points})) if "x" in log else linear_axis(x_label, x)
     )
     decades = range(floor(log10(min(y))), ceil(log10(max(y))) + 1) if "y" in log else ()
-    y_axis = _log_axis(y_label, [10.0**n for n in decades]) if "y" in log else linear_axis(y_label, y)
+    y_axis = _log_axis(y_label, [10.0**n for n in decades]) if "y" in log else _with_room(linear_axis(y_label, y))
     return Panel(title, x_axis, y_axis, list(lines))
+
+
+def _with_room(axis: Axis) -> Axis:
+    """The axis with room for half a marker above its last tick."""
+    return replace(axis, high=axis.high + ROOM * (axis.high - axis.low))
 
 
 def _log_axis(label: str, values: Sequence[float]) -> Axis:

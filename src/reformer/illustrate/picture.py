@@ -39,7 +39,7 @@ class Picture:
         image = Image.open(BytesIO(png)).convert("RGB")
         self.width = image.width * SHOWN_DPI // DPI
         packed = BytesIO()
-        image.quantize(128, dither=Image.Dither.NONE).save(packed, "PNG", optimize=True)
+        image.quantize(256, dither=Image.Dither.NONE).save(packed, "PNG", optimize=True)
         self.png, self.description = packed.getvalue(), description
 
     def __repr__(self) -> str:

@@ -3,7 +3,7 @@
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
-from multiprocessing import get_all_start_methods, get_context
+from multiprocessing import forkserver, get_all_start_methods, get_context
 from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
@@ -56,6 +56,12 @@ def places(threads: int) -> int:
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, cores // threads) if threads else 1
+
+
+def begin_loading() -> None:
+    """Starts to import the modules of the work in the background, for the processes of a later `side_by_side`."""
+    if _fresh_processes().get_start_method() == "forkserver":
+        forkserver.ensure_running()
 
 
 def _fresh_processes() -> BaseContext:

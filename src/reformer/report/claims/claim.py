@@ -160,7 +160,7 @@ def still_learning(fall: float, distance: float) -> bool:
 def what_decides(claim: Claim, measured: Measured) -> str:
     """The evidence that would decide a claim whose interval contains its limit, in words."""
     if not measured.n_wanted:
-        return "more rounds of timing (benchmark.repeats), or a machine without other work"
+        return measured.decides
     if measured.deviation is None:
         return "three seeds or more"
     distance = min(abs(measured.mean - limit) for limit in claim.allowed if isfinite(limit))

@@ -75,6 +75,7 @@ class Measured:
         n_wanted: seeds that params.yaml lists; 0 for a benchmark.
         n_units: documents, images or words of the test set; 0 for a benchmark.
         sampling: standard error of the mean from the choice of these units.
+        decides: what would narrow the interval of a benchmark's value.
         fall: bits/dim by which the compared networks fell in the last fifth of their training: the greatest of their means.
     """
 
@@ -84,6 +85,7 @@ class Measured:
     n_wanted: int = 0
     n_units: int = 0
     sampling: float = 0.0
+    decides: str = "more rounds of timing (benchmark.repeats), or a machine without other work"
     fall: float = 0.0
 
     @classmethod
@@ -91,7 +93,8 @@ class Measured:
         """A ratio of two peaks of memory, each exact to PEAK_ERROR."""
         bounds = ratio * (1 - PEAK_ERROR) / (1 + PEAK_ERROR), ratio * (1 + PEAK_ERROR) / (1 - PEAK_ERROR)
         exact = f"peaks exact to {100 * PEAK_ERROR:g} %"
-        return cls((ratio,), range=bounds, source=", ".join(filter(None, (source, exact))))
+        source = ", ".join(filter(None, (source, exact)))
+        return cls((ratio,), range=bounds, source=source, decides="larger sizes (profile cpu-long)")
 
     @property
     def mean(self) -> float:
