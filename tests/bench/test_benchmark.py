@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from functools import partial
@@ -74,6 +75,24 @@ def test_one_step_and_memory_are_measured_without_rounds(measured, tmp_path):
     for config in (BenchmarkConfig("million", SMALL, seq_len=24), MEMORY):
         content = benchmark.run_benchmark(config, tmp_path / "m.json", "", LoggerConfig(mode="disabled"))
         assert not any("seconds" in point for point in content["points"])
+
+
+def test_peaks_are_measured_side_by_side_in_order_and_alone_where_memory_ran_out(monkeypatch, tmp_path):
+    meet = threading.Barrier(2, timeout=20)
+
+    def measure(step):
+        if step.threads == 0:
+            return RESULT  # alone
+        meet.wait()  # fails unless two are measured at once
+        return {"skipped": "out of memory"} if step.seq_len == 32 else {**RESULT, "peak_bytes": step.seq_len}
+
+    monkeypatch.setattr(benchmark, "measure", measure)
+    monkeypatch.setattr(benchmark, "places", lambda threads: 2)
+    content = benchmark.run_benchmark(MEMORY, tmp_path / "m.json", "", LoggerConfig(mode="disabled"))
+    peaks = [point["peak_bytes"] for point in content["points"]]
+    assert peaks == [
+        RESULT["peak_bytes"] if point["seq_len"] == 32 else point["seq_len"] for point in content["points"]
+    ]
 
 
 CHUNKED = replace(SMALL, ff_chunk_size=5, loss_chunk_size=6)
