@@ -39,6 +39,14 @@ lint: $(INSTALLED) ## Style and types
 bench: $(PEERS) ## Time and memory beside two other Reformers and full attention, each with its target
 	@.venv-bench/bin/python pipelines/bench.py
 
+RATES := 0.0005,0.001,0.002,0.004
+SWEEP := python pipelines/train.py --multirun experiment=learning_rates hydra/launcher=joblib hydra.launcher.n_jobs=2
+
+.PHONY: learning-rates
+learning-rates: $(INSTALLED) ## Choose the learning rates of Reformer and Transformer anew (needs the extra joblib)
+	@$(SWEEP) data=wikipedia model=mixed,transformer optimizer.lr=$(RATES)
+	@$(SWEEP) data=emoji model=reformer,transformer optimizer.lr=$(RATES)
+
 .PHONY: notebooks
 notebooks: $(INSTALLED) ## Execute the notebooks in place (minutes)
 	@python notebooks/execute.py

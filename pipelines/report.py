@@ -17,10 +17,11 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from cli.command import command
-from cli.schema import PROJECT, listed_runs
+from cli.schema import PROJECT, checked_section, compose_usual, listed_runs
 from reformer.files import DataError, Root, read_json
 from reformer.report.against import differences
 from reformer.report.build import build_report
+from reformer.report.evidence.results import Results
 
 CLAIMS = "claims.json"
 against = ""
@@ -32,7 +33,8 @@ def main(config: DictConfig) -> None:
     root = Root(Path(config.root))
     other = _claims_of(against) if against else None
     sampled = [f"{config[kind]}_{name}" for kind in config.samples for name in config.samples[kind]]
-    counts = build_report(root, config.profile, listed_runs(config), sampled)
+    million = checked_section(compose_usual(["benchmark=million"]), "benchmark")
+    counts = build_report(Results(root, config.profile, listed_runs(config), million), sampled)
     verdicts = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
     print(f"report: {root.report / 'index.html'}: {verdicts}")
     if other is not None:

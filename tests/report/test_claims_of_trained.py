@@ -16,6 +16,7 @@ from reformer.runs.config import EvaluationConfig, LoggerConfig, OptimizerConfig
 from reformer.training.train import train
 
 NAME = "duplication_full_reversible"
+SEEDS = (1, 2, 3)
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +25,14 @@ def in_a_folder_of_its_own(tmp_path, monkeypatch):
 
 
 def verdict_on_copying(root: str) -> str:
-    """Trains a network that learns to copy |w| = 15 in a second, evaluates it, and judges the claim about it."""
+    """Trains networks that learn to copy |w| = 15 in a second, with three seeds, evaluates and judges them."""
+    for seed in SEEDS:
+        train_and_evaluate(root, seed)
+    claim = next(claim for claim in CLAIMS if claim.id == "copy_full")
+    return judge(claim, results(Path(root), [NAME], SEEDS)).verdict
+
+
+def train_and_evaluate(root: str, seed: int) -> None:
     data = DuplicationConfig(
         name="duplication", n_symbols=20, vocab_size=21, seq_len=32, batch_size=16, eval_sequences=24
     )
@@ -45,15 +53,15 @@ def verdict_on_copying(root: str) -> str:
         model=model,
         optimizer=OptimizerConfig(lr=2e-3, warmup_steps=20),
         trainer=TrainerConfig(max_steps=100, val_every=100, accelerator="cpu"),
-        evaluation=EvaluationConfig(["full"]),
+        evaluation=EvaluationConfig(["full", "lsh-8"]),
         logger=LoggerConfig(mode="disabled"),
-        name=f"{NAME}_seed-1",
+        name=f"{NAME}_seed-{seed}",
+        part="duplication",
+        seed=seed,
         root=root,
     )
     train(run, "a command")
     evaluate(run)
-    claim = next(claim for claim in CLAIMS if claim.id == "copy_full")
-    return judge(claim, results(Path(root), [NAME])).verdict
 
 
 def test_copying_with_full_attention_is_reproduced_and_with_logits_scaled_by_an_eighth_it_is_not(monkeypatch):

@@ -10,12 +10,13 @@ from PIL import Image
 
 from reformer.files import Root
 from reformer.report.build import build_report
+from reformer.report.evidence.results import Results
 
 SAMPLED = [f"{name}_seed-1" for name in SAMPLES]
 
 
 def page(root, sampled=SAMPLED):
-    build_report(Root(root), "cpu", listed(RUNS), sampled)
+    build_report(Results(Root(root), "cpu", listed(RUNS)), sampled)
     return (root / "report" / "index.html").read_text()
 
 
@@ -31,11 +32,11 @@ def test_texts_stand_there_as_they_are_and_images_as_pictures(tmp_path):
     files = [io.BytesIO(base64.b64decode(data)) for data in re.findall('png;base64,([^"]+)', section)]
     pictures = [np.asarray(Image.open(file)) for file in files]
     assert [picture.shape for picture in pictures] == [(4, 4, 3)] * 3
-    assert pictures[1][3].flatten().tolist() == SAMPLES["photos_lsh-1_reversible"][1]["drawn"]
+    assert pictures[1][3].flatten().tolist() == SAMPLES["emoji_lsh-1_reversible"][1]["drawn"]
 
 
 def test_without_samples_or_with_a_broken_file_there_is_no_such_section(tmp_path):
-    text, images = write_results(tmp_path).glob("runs/*/samples.json")
+    text, images = sorted(write_results(tmp_path).glob("samples/*.json"), reverse=True)
     text.unlink()
     images.write_text("{")
     assert "samples" not in page(tmp_path)

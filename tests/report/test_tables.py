@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from fake_results import ALL_RUNS, results, write_json, write_memory, write_run
+from fake_results import ALL_RUNS, files_of, results, write_json, write_memory, write_run
 
 from reformer.files import read_json
 from reformer.report.claims.all_claims import CLAIMS
@@ -24,11 +24,11 @@ def by_column(table, row):
 
 
 def test_beside_a_test_score_stands_that_without_the_lsh_layers_where_it_was_evaluated(tmp_path):
-    groups = groups_of(tmp_path, "photos_lsh-4_reversible", "photos_full_reversible")
+    groups = groups_of(tmp_path, "emoji_lsh-4_reversible", "emoji_full_reversible")
     table = tables.scores(groups)
-    assert by_column(table, 0)["LSH off, bits/dim"] == "3.110"
-    assert by_column(table, 1)["LSH off, bits/dim"] == MISSING
-    assert "LSH off, bits/dim" not in tables.scores(groups[1:]).columns
+    assert by_column(table, 0)["LSH off"] == "3.110"
+    assert by_column(table, 1)["LSH off"] == MISSING
+    assert "LSH off" not in tables.scores(groups[1:]).columns
     missing = replace(groups[0], runs={})
     assert len(tables.scores([missing, groups[0]]).rows[0]) == len(table.columns)
 
@@ -37,10 +37,11 @@ def test_table_2_has_a_column_with_the_lsh_layers_off_where_they_were_switched_o
     groups = groups_of(tmp_path, "duplication_full_reversible", "duplication_lsh-4_reversible")
     table = tables.copying(groups)
     assert [by_column(table, row)["LSH off"] for row in (0, 1)] == [MISSING, "20.0 %"]
-    path = tmp_path / "runs" / "duplication_lsh-4_reversible_seed-1" / "evaluation.json"
+    path = files_of(tmp_path, "duplication_lsh-4_reversible_seed-1").evaluation
     content = read_json(path)
     del content["results"]["off"]
     write_json(path, content)
+    assert by_column(table, 1)["full, self allowed"].startswith("0.")
     assert "LSH off" not in tables.copying(results(tmp_path, ["duplication_lsh-4_reversible"]).groups).columns
 
 
@@ -74,4 +75,4 @@ def test_no_line_of_the_figure_of_memory_is_called_none(tmp_path):
 def test_a_limit_that_is_not_the_papers_says_so():
     claim = next(claim for claim in CLAIMS if claim.id == "memory_rounds")
     assert claim.where == "not in the paper"
-    assert "×8" in claim.criterion
+    assert "×8" in claim.why

@@ -12,6 +12,7 @@ from reformer.report.claims.all_claims import CLAIMS
 from reformer.report.claims.claim import REPRODUCED, Claim
 from reformer.report.display.views import VIEWS
 from reformer.report.evidence.measured import MORE_BITS
+from reformer.report.evidence.results import Results
 from reformer.runs.listed import ListedRuns
 from reformer.studies import STUDIES, Study
 
@@ -24,14 +25,15 @@ STUDY = Study(
     "text",
 )
 CLAIM = Claim(
-    "low_rate",
-    STUDY.id,
-    "A lower rate is no worse",
-    "–",
-    "nowhere",
-    "At most {limit}.",
-    partial(learning.gain_along, kind="text", setting="optimizer.lr"),
-    MORE_BITS,
+    id="low_rate",
+    study=STUDY.id,
+    text="A lower rate is no worse",
+    paper="–",
+    where="nowhere",
+    criterion="At most {limit}.",
+    why="a limit must have a reason",
+    measure=partial(learning.gain_along, kind="text", setting="optimizer.lr"),
+    unit=MORE_BITS,
     at_most=0.5,
 )
 NAMES = ["wikipedia_full_reversible", "wikipedia_full_reversible_lr-0.01", "wikipedia_full_reversible_lr-0.0001"]
@@ -52,8 +54,8 @@ def test_every_view_belongs_to_a_study():
 
 @pytest.mark.usefixtures("extended")
 def test_a_new_study_and_a_new_claim_need_an_entry_each(tmp_path):
-    write_results(tmp_path, NAMES)
-    build_report(Root(tmp_path), "cpu", listed(NAMES))
+    write_results(tmp_path, NAMES, (1, 2, 3))
+    build_report(Results(Root(tmp_path), "cpu", listed(NAMES, (1, 2, 3))))
     judged = read_json(tmp_path / "report" / "claims.json")["claims"][-1]
     assert (judged["id"], judged["verdict"]) == (CLAIM.id, REPRODUCED)
     page = (tmp_path / "report" / "index.html").read_text()
@@ -65,7 +67,7 @@ def test_a_new_study_and_a_new_claim_need_an_entry_each(tmp_path):
         "lr 0.0001",
         "lr 0.001",
         "lr 0.01",
-        "Validation, bits/dim",
+        "Validation",
         CLAIM.text,
     )
     assert [part for part in shown if part not in section] == []

@@ -103,12 +103,12 @@ def test_each_study_shows_the_runs_that_are_compared_in_it_alone(tmp_path: Path)
 
     text = ["wikipedia_lsh-2_reversible", "wikipedia_lsh-2_ordinary", "wikipedia_lsh-2_reversible_layers-6"]
     keys = ["wikipedia_full_reversible", "wikipedia_full_reversible_separate-qk"]
-    images = [f"photos_{attention}_reversible" for attention in ("full", "lsh-1", "lsh-8")]
-    images += ["photos_full_ordinary", "photos_lsh-1_reversible_lr-0.01"]
+    images = [f"emoji_{attention}_reversible" for attention in ("full", "lsh-1", "lsh-8")]
+    images += ["emoji_full_ordinary", "emoji_lsh-1_reversible_lr-0.01"]
     copies = ["duplication_full_reversible", "duplication_lsh-4_reversible"]
     listed = [*text, *keys, *images, *copies]
     write_results(tmp_path, listed)
-    passing = [*listed, "wikipedia_lsh-4_reversible", "enwik8_lsh-2_reversible", "photos_lsh-1_reversible_layers-2"]
+    passing = [*listed, "wikipedia_lsh-4_reversible", "enwik8_lsh-2_reversible", "emoji_lsh-1_reversible_layers-2"]
     shown: dict[str, set[str]] = {}
     title = ""
     for block in report("someone", "reformer", results(tmp_path, listed)).blocks:

@@ -6,7 +6,7 @@ from functools import partial
 from math import isfinite
 from typing import Any
 
-from reformer.files import Root, write_json, write_text
+from reformer.files import write_json, write_text
 from reformer.report.claims.all_claims import CLAIMS
 from reformer.report.claims.claim import VERDICTS, Judgement, chance_of_a_wrong_verdict, counts, judge
 from reformer.report.display.curves import curves_as_csv
@@ -20,13 +20,11 @@ from reformer.runs.listed import ListedRuns
 from reformer.studies import STUDIES
 
 
-def build_report(root: Root, profile: str, listed: ListedRuns, sampled: Sequence[str] = ()) -> dict[str, int]:
+def build_report(results: Results, sampled: Sequence[str] = ()) -> dict[str, int]:
     """Judges every claim and writes the report.
 
     Args:
-        root: the folder of all results. A claim whose results are missing there "needs more".
-        profile: name of the profile that was run.
-        listed: the runs of params.yaml.
+        results: all results. A claim whose results are missing "needs more".
         sampled: names, with their seed, of the runs whose samples are shown.
 
     Returns:
@@ -35,13 +33,12 @@ def build_report(root: Root, profile: str, listed: ListedRuns, sampled: Sequence
     Raises:
         SettingError: a name is not one of a run, or the lists leave open which runs a claim compares.
     """
-    results = Results(root, profile, listed)
     judgements = [judge(claim, results) for claim in CLAIMS]
     sections = [
         section_of(study, [judgement for judgement in judgements if judgement.claim.study == study.id], results)
         for study in STUDIES
     ]
-    folder = root.report
+    folder = results.root.report
     for old in folder.glob("figures/*.png"):
         old.unlink()
     for section in sections:
@@ -107,14 +104,15 @@ def _finite(values: Iterable[float]) -> list[float | None]:
 def metrics(results: Results, judgements: list[Judgement]) -> dict[str, Any]:
     """The headline numbers for `dvc metrics show`. Leaves out those that were not measured.
 
-    Bits/dim are test scores of the first listed run with LSH layers on text and on images, with these layers on and off; the
-    other numbers are those of claims.
+    Bits/dim are test scores of the run with LSH layers on text and on images whose name is first in the alphabet, with these
+    layers on and off; the other numbers are those of claims.
     """
     found = {j.claim.metric: j.measured.mean for j in judgements if j.claim.metric and j.measured}
     for kind, word in (("text", "text"), ("images", "image")):
         for attention, name in (("trained", f"{word}_bits_per_dim"), ("off", f"{word}_bits_per_dim_lsh_off")):
             with suppress(NotTested):
-                groups = [group for group in results.select(ListedRuns.hashing) if group.kind == kind][:1]
+                of_kind = [group for group in results.select(ListedRuns.hashing) if group.kind == kind]
+                groups = sorted(of_kind, key=lambda group: group.name)[:1]
                 found[name] = over_seeds(groups, partial(Run.score, attention=attention)).mean
     numbers = {name: round(value, 6) for name, value in found.items() if isfinite(value)}
     by_verdict = counts(judgements)

@@ -170,12 +170,13 @@ def cost_of_lsh_off(results: Results) -> Measured:
         trained = copier(run).score("trained") if run.kind == "duplication" else Scores(results, run.kind).of(run)
         return run.score("off") - trained
 
-    costs, reason = [], NotTested("no network with LSH layers was trained")
+    costs: list[tuple[str, Measured]] = []
+    reason = NotTested("no network with LSH layers was trained")
     for group in evaluated_without_lsh(results.select(ListedRuns.hashing)):  # one by one: their seeds may differ
         try:
-            costs.append(over_seeds([group], cost))
+            costs.append((group.name, over_seeds([group], cost)))
         except NotTested as missing:
             reason = missing
     if not costs:
         raise reason
-    return min(costs, key=lambda measured: (measured.interval[0], measured.mean))
+    return min(costs, key=lambda found: (found[1].interval[0], found[1].mean, found[0]))[1]

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from math import hypot, inf, isinf, sqrt
+from math import hypot, inf, isfinite, isinf, sqrt
 from statistics import fmean, stdev
 
 import numpy as np
@@ -199,7 +199,8 @@ def _sampling(runs: Sequence[Sequence[Run]], value: Callable[..., float]) -> tup
     for drawn in weights:
         with suppress(NotTested):
             means.append(fmean(value(*(run.resampled(drawn) for run in of_seed)) for of_seed in runs))
-    return n_units, stdev(means) if len(means) > 1 else 0.0
+    finite = [mean for mean in means if isfinite(mean)]  # a diverged network has none
+    return n_units, stdev(finite) if len(finite) > 1 else 0.0
 
 
 def _fall(runs: Sequence[Run]) -> float:

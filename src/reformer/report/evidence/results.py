@@ -11,6 +11,7 @@ from typing import Any, Concatenate, ParamSpec
 
 import numpy as np
 
+from reformer.bench.config import BenchmarkConfig
 from reformer.files import DataError, MissingFile, Root, RunFiles, read_json
 from reformer.runs.listed import ListedRuns, NotListed
 from reformer.runs.name import RunSpec
@@ -161,11 +162,13 @@ class Results:
         root: the folder.
         profile: name of the profile that was run.
         listed: the runs of params.yaml.
+        million: the benchmark of a million tokens, which no stage measures.
     """
 
     root: Root
     profile: str
     listed: ListedRuns
+    million: BenchmarkConfig | None = None
 
     @cached_property
     def groups(self) -> list[RunGroup]:
