@@ -184,7 +184,7 @@ def test_the_graph_runs_whole_then_reruns_exactly_what_changed(project: Path, en
     curves = (report / "curves.csv").read_text().splitlines()
     assert curves[0] == "data,run,seed,step,bits_per_dim,accuracy"
     assert {line.split(",")[1] for line in curves[1:]} >= {"lsh-3_ordinary", "full_reversible"}
-    told = re.search("`dvc (exp show [^`]*)`", (project / "README.md").read_text())
+    told = re.search("@dvc (exp show .*)", (project / "Makefile").read_text())
     assert told
     columns = here.dvc(*shlex.split(told.group(1)), "--csv").splitlines()[0].split(",")
     assert {"claims.reproduced", "text_bits_per_dim", "profile", "trainer.steps_scale"} <= set(columns)
