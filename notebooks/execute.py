@@ -29,7 +29,8 @@ def execute(path: Path, parameters: str | None = None) -> nbformat.NotebookNode:
         if parameters is not None and "parameters" in cell.metadata.get("tags", []):
             cell.source = parameters
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # see pipelines/cli/command.py
-    NotebookClient(notebook, timeout=600, record_timing=False, resources={"metadata": {"path": str(FOLDER)}}).execute()
+    resources = {"metadata": {"path": str(FOLDER)}}
+    NotebookClient(notebook, timeout=600, record_timing=False, coalesce_streams=True, resources=resources).execute()
     notebook.metadata.pop("widgets", None)
     notebook.metadata.language_info = {"name": "python"}  # without the version of this Python
     for cell in notebook.cells:

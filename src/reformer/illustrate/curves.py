@@ -34,14 +34,12 @@ def chart(
         title: what the panel shows.
         x_label, y_label: quantity and unit of each axis.
         lines: the lines.
-        log: the axes that are logarithmic, such as "x" or "xy". The ticks of x are then at the points of the first line.
+        log: the axes that are logarithmic, such as "x" or "xy". The ticks of x are then at the points.
         y_from_zero: lets a linear y axis begin at 0.
     """
     x = [point[0] for drawn in lines for point in drawn.points]
     y = [height for drawn in lines for point in drawn.points for height in point[1:]] + [0.0] * y_from_zero
-    x_axis = (
-        _log_axis(x_label, sorted({point[0] for point in lines[0].points})) if "x" in log else linear_axis(x_label, x)
-    )
+    x_axis = _log_axis(x_label, sorted(set(x))) if "x" in log else linear_axis(x_label, x)
     decades = range(floor(log10(min(y))), ceil(log10(max(y))) + 1) if "y" in log else ()
     y_axis = _log_axis(y_label, [10.0**n for n in decades]) if "y" in log else _with_room(linear_axis(y_label, y))
     return Panel(title, x_axis, y_axis, list(lines))
@@ -66,19 +64,19 @@ def _tick(value: float) -> str:
     return f"{value:,g}"
 
 
-def held_weight(title: str, weights: Tensor, n_heads: int) -> Panel:
+def held_weight(title: str, weights: Tensor) -> Panel:
     """Draws the share of the weight that the largest n keys of a query hold, on average.
 
     Args:
         title: the network.
-        weights: rows of weights, one matrix for each head of each layer, (layers * n_heads, queries, keys).
-        n_heads: heads of a layer.
+        weights: rows of weights, one matrix for each head, (heads, queries, keys). The heads of several layers are counted
+            through.
     """
     n_keys = [n for n in (1, 2, 5, 10, 20, 50, 100, 200, 500) if 1.2 * n < weights.shape[-1]] + [weights.shape[-1]]
     held = weights.sort(dim=-1, descending=True).values.cumsum(-1).mean(1)[:, [n - 1 for n in n_keys]] * 100
     lines = [
-        curve(f"layer {i // n_heads + 1}, head {i % n_heads + 1}", colour, n_keys, row)
-        for i, (row, colour) in enumerate(zip(held.tolist(), cycle(LINE_COLOURS), strict=False))
+        curve(f"head {number}", colour, n_keys, row)
+        for number, (row, colour) in enumerate(zip(held.tolist(), cycle(LINE_COLOURS), strict=False), 1)
     ]
     lines.append(curve("all keys alike", "ink", n_keys, [100 * n / n_keys[-1] for n in n_keys], dashed=True))
     return chart(title, "number of keys", "% of the weight", lines, log="x", y_from_zero=True)

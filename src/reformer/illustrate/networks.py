@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import torch
@@ -29,11 +31,12 @@ SMALL_DUPLICATION = (
 
 
 def fetch(run: RunConfig) -> None:
-    """Downloads and prepares the data of a run unless that has been done."""
+    """Downloads and prepares the data of a run unless that has been done. It prints nothing, the first time as later."""
     if isinstance(run.data, DownloadedConfig) and not (run.processed / META).exists():
         raw = Root(Path(run.root)).raw(run.data.name)
-        download(run.data, raw)
-        prepare(run.data, raw, run.processed)
+        with redirect_stdout(StringIO()):
+            download(run.data, raw)
+            prepare(run.data, raw, run.processed)
 
 
 def passage(run: RunConfig, n_letters: int, number: int) -> Tensor:

@@ -39,7 +39,8 @@ class Picture:
         image = Image.open(BytesIO(png)).convert("RGB")
         self.width = image.width * SHOWN_DPI // DPI
         packed = BytesIO()
-        image.quantize(256, dither=Image.Dither.NONE).save(packed, "PNG", optimize=True)
+        palette = image.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)  # keeps rare colours
+        palette.save(packed, "PNG", optimize=True)
         self.png, self.description = packed.getvalue(), description
 
     def __repr__(self) -> str:

@@ -101,7 +101,11 @@ def _unit_of(name: str) -> Unit:
 
 
 def verdicts_of_page(page: str) -> list[Verdict]:
-    """Reads the table of claims of a page. Leaves out claims that have been reworded since the page was written."""
+    """Reads the table of claims of a page.
+
+    It leaves out claims that have been reworded since the page was written, and takes the value alone as the interval where the
+    page has none.
+    """
     tables = page.split("| claim ", 1)[1:]
     head, _, *lines = ("| claim " + tables[0]).partition("\n\n")[0].splitlines() if tables else ("", "")
     columns = _cells(head)
@@ -116,7 +120,7 @@ def _cells(line: str) -> list[str]:
 
 def _from_row(claim: Claim, row: dict[str, str]) -> Verdict:
     verdict, _, decide = row.get("", "").replace("*", "").partition(": ")
-    ends = [_number(end, claim.unit) for end in row.get("interval", "").split(" to ")]
+    ends = [_number(end, claim.unit) for end in row.get("interval", row["here"]).split(" to ")]
     return Verdict(
         claim.id,
         claim.text,
