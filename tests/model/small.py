@@ -80,7 +80,7 @@ def relative_error(found: Iterable[Tensor], exact: Iterable[Tensor]) -> float:
 def fixed_buckets(n_buckets: int = 4) -> Iterator[None]:
     """Buckets that follow from the position alone, scattered and of uneven size."""
 
-    def rotations(attention: Attention, x: Tensor) -> Sequence[Tensor]:
+    def rotations(attention: Attention, x: Tensor, padding_mask: Tensor | None) -> Sequence[Tensor]:
         return [torch.empty(len(x), attention.config.n_heads, attention.config.n_hashes)]
 
     def buckets(q: Tensor, rotations: Sequence[Tensor]) -> Tensor:

@@ -143,14 +143,18 @@ def test_names_lead_back_to_the_kinds(attention, n_hashes):
     ["", "-", "mean", "lsh", "lsh-0", "lsh-02", "lsh-4-", "-full", "full-4", "4", "4-lsh", "lsh-2-lsh-4", "LSH-4"],
 )
 def test_a_name_of_no_attention_is_refused_with_the_names_that_there_are(name):
-    with pytest.raises(SettingError, match=r"^attention must be full, local, off, lsh-N .* or a mix joined by hyphens"):
+    with pytest.raises(
+        SettingError, match=r"^attention must be full, unmasked, .*, lsh-N .* or a mix joined by hyphens"
+    ):
         parse_attention(name)
 
 
 def test_an_unknown_kind_is_refused_with_the_kinds_that_there_are(mean):
-    with pytest.raises(SettingError, match=r"^attention must be one of full, local, lsh, off, mean, got 'maen'"):
+    with pytest.raises(
+        SettingError, match=r"^attention must be one of full, unmasked, local, lsh, off, mean, got 'maen'"
+    ):
         small_config(attention=["mean", "maen"])
-    with pytest.raises(SettingError, match=r"must be full, local, off, mean, lsh-N .* got 'maen'"):
+    with pytest.raises(SettingError, match=r"must be full, .*, mean, lsh-N .* got 'maen'"):
         parse_attention("maen")
 
 
@@ -164,7 +168,7 @@ def test_pairs_are_those_that_a_head_computes(causal, chunks):
     config = small_config(causal=causal)  # chunks of 8, 3 rounds
     pairs = {name: kind.pairs(config, 40) for name, kind in KINDS.items()}
     full = 40 * 40 / 2 if causal else 40 * 40
-    assert pairs == {"full": full, "local": 40 * chunks * 8, "lsh": 3 * 40 * chunks * 8, "off": 0}
+    assert pairs == {"full": full, "unmasked": full, "local": 40 * chunks * 8, "lsh": 3 * 40 * chunks * 8, "off": 0}
 
 
 def test_only_lsh_hashes_and_only_off_keeps_nothing():

@@ -192,3 +192,32 @@ def test_queries_without_a_direction_see_all_alike(attention, dtype):
     out = attention(q, None, torch.ones_like(q))
     torch.testing.assert_close(out, torch.ones_like(out))
     assert torch.autograd.grad(out.sum(), q)[0].isfinite().all()
+
+
+def in_one_bucket(q, k, v, **rules):
+    return lsh_attention(
+        q, v, buckets=torch.zeros(*q.shape[:2], 1, q.shape[2], dtype=torch.int32), chunk_len=4, **rules
+    )
+
+
+each_shared_attention = pytest.mark.parametrize("attention", [full_attention, in_chunks, in_one_bucket])
+
+
+@each_shared_attention
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [2e18, 1e19, 1e25, 1e38])
+def test_queries_too_long_for_the_penalty_of_masked_pairs_give_nan_and_no_wrong_number(attention, dtype, size):
+    q, v = torch.randn(2, 1, 2, 29, 8, dtype=dtype).unbind()
+    q[0, 1, 13] *= size / q[0, 1, 13].norm()
+    out = attention(q, None, v)
+    assert out[0, 1, 14:16].isnan().all()
+    assert out[0, 0].isfinite().all()
+
+
+@each_shared_attention
+@pytest.mark.parametrize("size", [1e6, 1e10, 1e17])
+def test_long_queries_attend_to_the_most_similar_key(attention, size):
+    q, v = torch.randn(2, 1, 2, 29, 8, dtype=torch.float64).unbind()
+    q = q / q.norm(dim=-1, keepdim=True) * size
+    found, expected = (attention(q.to(dtype), None, v.to(dtype)) for dtype in (torch.float32, torch.float64))
+    torch.testing.assert_close(found.double(), expected, rtol=1e-3, atol=1e-3)

@@ -19,7 +19,7 @@ def head_and_streams(loss_chunk_size=0, dtype=torch.float64, length=17):
 
 
 def losses_and_gradients(head, y1, y2, targets, weights):
-    nll, correct = head.losses(y1, y2, targets)
+    nll, correct, _ = head.losses(y1, y2, targets)
     return nll, correct, torch.autograd.grad((nll * weights).sum(), [y1, y2, *head.parameters()])
 
 
@@ -49,7 +49,29 @@ def test_logits_see_both_streams_normalised_together():
 @pytest.mark.parametrize("loss_chunk_size", [0, 5])
 def test_a_model_in_low_precision_gives_losses_in_float32(loss_chunk_size):
     head, y1, y2, targets = head_and_streams(loss_chunk_size, torch.bfloat16)
-    nll, _ = head.losses(y1.float(), y2.float(), targets)
+    nll = head.losses(y1.float(), y2.float(), targets).nll
     assert nll.dtype == torch.float32
     expected = cross_entropy(head(y1, y2).float().transpose(1, 2), targets, reduction="none")
     torch.testing.assert_close(nll, expected)
+
+
+@pytest.mark.parametrize("loss_chunk_size", [0, 5])
+def test_the_mean_leaves_out_ignored_targets_and_pads(loss_chunk_size):
+    head, y1, y2, targets = head_and_streams(loss_chunk_size)
+    targets[0, 3:9] = targets[2, 16] = -100
+    padding_mask = torch.arange(17) < torch.tensor([17, 11, 17])[:, None]
+    losses = head.losses(y1, y2, targets, padding_mask)
+    kept = padding_mask & (targets != -100)
+    expected = cross_entropy(head(y1, y2)[kept], targets[kept])
+    torch.testing.assert_close(losses.mean(), expected, rtol=0, atol=1e-12)
+    found, wanted = (torch.autograd.grad(mean, [y1, y2]) for mean in (losses.mean(), expected))
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-12)
+
+
+def test_pads_with_losses_that_are_not_finite_leave_the_mean_finite():
+    head, y1, y2, targets = head_and_streams()
+    y1 = y1.detach().clone()
+    y1[0, 5:] = torch.nan
+    padding_mask = torch.ones(3, 17, dtype=torch.bool)
+    padding_mask[0, 5:] = False
+    assert head.losses(y1, y2, targets, padding_mask).mean().isfinite()

@@ -161,9 +161,9 @@ def test_the_window_of_sorted_places_keeps_the_past_as_it_was_hashing_included(a
 
 @each_mix
 @pytest.mark.parametrize("attention_is_causal", [True, False])
-def test_pads_at_the_end_leave_losses_and_gradients_as_they_are(attention, attention_is_causal):
-    """With a fixed number of buckets, for it would follow from the length with the pads."""
-    model = small_model(attention=attention, causal=attention_is_causal, n_buckets=6)
+@pytest.mark.parametrize("n_buckets", [0, 6])
+def test_pads_at_the_end_leave_losses_and_gradients_as_they_are(attention, attention_is_causal, n_buckets):
+    model = small_model(attention=attention, causal=attention_is_causal, n_buckets=n_buckets)
     inputs, targets = small_batch(23)
     expected = step(model, inputs, targets)
     expected = expected[0], {name: grad.clone() for name, grad in expected[1].items()}
@@ -184,6 +184,55 @@ def test_without_causality_outputs_depend_on_later_inputs(attention):
     with fixed_buckets():
         (grad,) = torch.autograd.grad(model.stack(x)[0][:, 2].sum(), x)
     assert grad[:, 3:].ne(0).any()
+
+
+@each_mix
+@pytest.mark.parametrize(
+    ("mask", "given"),
+    [
+        (torch.ones(3, 30, dtype=torch.bool), "3, 30"),
+        (torch.ones(1, 29, dtype=torch.bool), "1, 29"),
+        (torch.ones(29, dtype=torch.bool), "29"),
+        (torch.ones(3, 29, dtype=torch.int64), "int64"),
+        (torch.ones(3, 29), "float32"),
+    ],
+)
+def test_each_kind_of_attention_refuses_the_same_padding_masks(attention, mask, given):
+    inputs, _ = small_batch(29)
+    with pytest.raises(SettingError, match=rf"padding_mask.*{given}"):
+        small_model(attention=attention, causal=False)(inputs, padding_mask=mask)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "targets", "message"),
+    [
+        (torch.zeros(29, dtype=torch.int64), None, r"tokens\[None\]"),
+        (torch.zeros(3, 29), None, "int64 or int32.*float32"),
+        (torch.zeros(3, 41, dtype=torch.int64), None, "max_seq_len = 40.*41"),
+        (torch.zeros(3, 29, dtype=torch.int64), torch.zeros(3, 28, dtype=torch.int64), "shape of targets"),
+        (torch.zeros(3, 29, dtype=torch.int64), torch.zeros(3, 29, dtype=torch.int32), "type of targets"),
+    ],
+)
+def test_inputs_and_targets_of_another_shape_or_type_are_refused(inputs, targets, message):
+    with pytest.raises(SettingError, match=message):
+        small_model()(inputs, targets)
+
+
+@each_mix
+@pytest.mark.parametrize("shape", [(0, 29), (3, 0)])
+def test_an_empty_batch_has_empty_logits_and_losses(attention, shape):
+    model = small_model(attention=attention)
+    tokens = torch.zeros(shape, dtype=torch.int64)
+    assert model(tokens).shape == (*shape, 19)
+    losses = model(tokens, tokens)
+    assert losses.nll.shape == losses.correct.shape == shape
+    losses.nll.sum().backward()
+
+
+def test_int32_tokens_are_those_of_int64():
+    model = small_model(attention=["full"])
+    inputs, _ = small_batch()
+    assert torch.equal(model(inputs.int()), model(inputs))
 
 
 # What a seed fixes
@@ -275,7 +324,7 @@ def train(task, n_steps, dtype=torch.float32, **settings):
     losses, accuracies = [], []
     for _ in range(n_steps):
         inputs, targets, counted = task(generator)
-        nll, correct = model(inputs, targets)
+        nll, correct, _ = model(inputs, targets)
         loss = nll[:, counted].mean()
         optimizer.zero_grad()
         loss.backward()

@@ -4,6 +4,8 @@ The intermediate activations of a branch are many times larger than its input an
 into chunks of the sequence and its output into summands, and the backward pass handles one of them at a time. A forward pass in
 chunks (section 3, "Chunking") saves no memory in training by itself: autograd would save the activations of all chunks.
 
+A branch with layers or hooks of the user's own (`has_plain_layers` is false) is computed whole, by one call of each layer.
+
 Shapes: B batch, L positions, D d_model.
 """
 
@@ -12,6 +14,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+
+from reformer.model.plain import has_plain_layers
 
 
 class Branch(nn.Module):
@@ -43,14 +47,20 @@ class Branch(nn.Module):
         def output_of(chunk: Tensor) -> Tensor:
             return _sum(self.summands(chunk, padding_mask, saved_buckets))
 
-        x = x.to(self.norm.weight.dtype)
-        chunks = self.split(x)
+        x = x.to(dtype_of(self, x))
+        chunks = self.split(x) if has_plain_layers(self) else (x,)
         if len(chunks) == 1:
             return output_of(x)
         if not torch.is_grad_enabled():
             return torch.cat([output_of(chunk) for chunk in chunks], dim=1)
         outs = [checkpoint(output_of, chunk, use_reentrant=False, preserve_rng_state=False) for chunk in chunks]
         return torch.cat(outs, dim=1)
+
+
+def dtype_of(branch: Branch, x: Tensor) -> torch.dtype:
+    """Returns the type of number that a branch computes in: that of its LayerNorm's weight or, without one, that of x."""
+    weight = getattr(branch.norm, "weight", None)
+    return weight.dtype if isinstance(weight, Tensor) and weight.is_floating_point() else x.dtype
 
 
 def _sum(summands: Iterator[Tensor]) -> Tensor:

@@ -39,7 +39,7 @@ class ReformerConfig:
     previous one and, if not causal, the next one)."""
     n_buckets: int = 0
     """Buckets per round, rounded up if it has no two even factors of similar size. 0 derives it from the length of each input:
-    2 * (length // chunk_len), at least 2."""
+    2 * (length // chunk_len), at least 2. With padding, the largest number of real tokens counts."""
     same_bucket_mask: bool = True
     """A query sees only keys of its own bucket (equation 3), not its whole window."""
     window: str = "sorted"

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad, scaled_dot_product_attention
 
+from reformer.model.checks import check_padding_mask
 from reformer.model.unit_length import to_unit_length
 
 
@@ -25,9 +26,10 @@ def full_attention(
     """Computes attention to all positions (equation 1).
 
     Args:
-        q: queries, (B, H, L, D).
+        q: queries, (B, H, L, D). Shared queries longer than 2**60 become NaN.
         k: keys, (B, H, L, D). None shares the queries.
-        v: values, (B, H, L, D).
+        v: values, (B, H, L, D). A value or key that is NaN or infinite can reach positions that do not see it, since 0 times
+            NaN is NaN, as in PyTorch's attention.
         causal: positions see no later positions.
         padding_mask: (B, L), true at real tokens. The outputs at pads are finite and meaningless.
         mask_self: with shared queries, a position attends to itself only if it sees no other. False lets it attend to itself
@@ -36,6 +38,7 @@ def full_attention(
     Returns:
         (B, H, L, D).
     """
+    check_padding_mask(padding_mask, (q.shape[0], q.shape[2]))
     shared = k is None and mask_self
     keys, scale = (to_unit_length(q), 1.0) if k is None else (k, None)
     if padding_mask is not None or (shared and not causal):
@@ -58,6 +61,7 @@ def local_attention(
     L need not be a multiple of chunk_len. The other arguments and the result are those of `full_attention`.
     """
     length = q.shape[2]
+    check_padding_mask(padding_mask, (q.shape[0], length))
     n_missing = -length % chunk_len
     n_after = 0 if causal else 1
 

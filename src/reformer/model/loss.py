@@ -11,16 +11,27 @@ from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
 
 from reformer.model.config import ReformerConfig
-from reformer.settings import require
+from reformer.model.plain import has_plain_layers
+
+# Targets of this value have no loss: the default of PyTorch's cross entropy.
+IGNORED = -100
 
 
 class TokenLosses(NamedTuple):
-    """The model's loss at each target, and whether it predicts the target."""
+    """The model's loss at each target, whether it predicts the target, and whether the target counts."""
 
     nll: Tensor
-    """Negative log-likelihood in nats, (B, L), in float32 or wider."""
+    """Negative log-likelihood in nats, (B, L), in float32 or wider. 0 where the target is -100, meaningless at pads."""
     correct: Tensor
     """True where the target is the most likely token, (B, L)."""
+    counts: Tensor | None = None
+    """True where the target is neither -100 nor a pad, (B, L). None: all targets count."""
+
+    def mean(self) -> Tensor:
+        """Computes the mean loss over the targets that count, in nats. It is NaN if none does."""
+        if self.counts is None:
+            return self.nll.mean()
+        return self.nll.masked_fill(~self.counts, 0).sum() / self.counts.sum()
 
 
 class Head(nn.Module):
@@ -37,18 +48,21 @@ class Head(nn.Module):
         streams = torch.cat([y1, y2], dim=-1).to(self.norm.weight.dtype)
         return self.to_logits(self.norm(streams))
 
-    def losses(self, y1: Tensor, y2: Tensor, targets: Tensor) -> TokenLosses:
-        """Computes the losses of the targets, (B, L), with the logits of at most `loss_chunk_size` positions in memory."""
-        given, expected = tuple(targets.shape), tuple(y1.shape[:2])
-        require(given == expected, "the shape of targets", f"(B, L) = {expected}", given)
-        size = self.chunk_size or targets.shape[1]
+    def losses(self, y1: Tensor, y2: Tensor, targets: Tensor, padding_mask: Tensor | None = None) -> TokenLosses:
+        """Computes the losses of the targets, (B, L), with the logits of at most `loss_chunk_size` positions in memory.
+
+        A head with layers or hooks of the user's own computes all logits at once.
+        """
+        counts = targets != IGNORED if padding_mask is None else (targets != IGNORED) & padding_mask
+        size = (self.chunk_size if has_plain_layers(self) else 0) or max(1, targets.shape[1])
         chunks = list(zip(y1.split(size, 1), y2.split(size, 1), targets.split(size, 1), strict=True))
         if len(chunks) == 1:
-            return TokenLosses(*self._chunk_losses(*chunks[0]))
+            return TokenLosses(*self._chunk_losses(*chunks[0]), counts)
         losses = [
             checkpoint(self._chunk_losses, *chunk, use_reentrant=False, preserve_rng_state=False) for chunk in chunks
         ]
-        return TokenLosses(*(torch.cat(field, dim=1) for field in zip(*losses, strict=True)))
+        nll, correct = (torch.cat(field, dim=1) for field in zip(*losses, strict=True))
+        return TokenLosses(nll, correct, counts)
 
     def _chunk_losses(self, y1: Tensor, y2: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         logits = self(y1, y2)

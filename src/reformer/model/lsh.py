@@ -19,8 +19,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from reformer.model.checks import check_padding_mask
 from reformer.model.lsh_choice import hash_vectors, implementation
-from reformer.model.lsh_hash import count_buckets, draw_rotations
+from reformer.model.lsh_hash import count_buckets, count_real, draw_rotations
 from reformer.model.lsh_rules import Rules
 from reformer.settings import require
 
@@ -46,12 +47,15 @@ def lsh_attention(
     """Computes attention of each position to nearby positions of its bucket in the sorted order (equations 3 to 6).
 
     Args:
-        qk: shared queries and keys, (B, H, L, D), any L. A transposed tensor (B, L, H, D) is not copied.
-        v: values, (B, H, L, D).
+        qk: shared queries and keys, (B, H, L, D), any L. A transposed tensor (B, L, H, D) is not copied. Vectors
+            longer than 2**60 become NaN.
+        v: values, (B, H, L, D). A value or key that is NaN or infinite can reach positions that do not see it, since 0 times
+            NaN is NaN, as in PyTorch's attention.
         n_hashes: number of rounds, ignored if buckets or rotations are given.
         chunk_len: positions per chunk of a window.
         causal: positions see no later positions.
-        n_buckets: even number of buckets per round, ignored if buckets or rotations are given. 0 calls `count_buckets`.
+        n_buckets: even number of buckets per round, ignored if buckets or rotations are given. 0 calls `count_buckets`
+            for the largest number of real tokens of an example.
         buckets: result of `hash_vectors`, (B, H, R, L), all >= 0. None hashes qk.
         rotations: result of `draw_rotations`. None draws rotations.
         generator: generator of the rotations. None is the global one.
@@ -69,13 +73,12 @@ def lsh_attention(
     require(qk.shape == v.shape, "the shape of v", f"that of qk, {tuple(qk.shape)}", tuple(v.shape))
     require(qk.dtype == v.dtype, "the type of v", f"that of qk, {qk.dtype}", v.dtype)
     require(qk.numel() > 0, "the shape of qk", "without a 0", tuple(qk.shape))
-    if padding_mask is not None:
-        given, expected = (padding_mask.dtype, *padding_mask.shape), (torch.bool, qk.shape[0], length)
-        require(given == expected, "padding_mask", f"bool, (B, L) = {expected[1:]}", given)
+    check_padding_mask(padding_mask, (qk.shape[0], length))
     rules = Rules(chunk_len, causal, same_bucket_mask, duplicate_correction, window)
     if buckets is None:
         if rotations is None:
-            rotations = draw_rotations(qk, n_buckets or count_buckets(length, chunk_len), n_hashes, generator)
+            n_buckets = n_buckets or count_buckets(count_real(length, padding_mask), chunk_len)
+            rotations = draw_rotations(qk, n_buckets, n_hashes, generator)
         buckets = hash_vectors(qk, rotations)
     n_rounds = buckets.shape[2] if buckets.dim() == 4 else 1
     shape = (*qk.shape[:2], max(n_rounds, 1), length)

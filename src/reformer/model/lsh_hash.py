@@ -28,6 +28,11 @@ def count_buckets(length: int, chunk_len: int) -> int:
     return max(2, 2 * (length // chunk_len))
 
 
+def count_real(length: int, padding_mask: Tensor | None) -> int:
+    """Returns the length that determines the number of buckets: the largest number of real tokens of an example, at least 1."""
+    return length if padding_mask is None else max(1, int(padding_mask.sum(1).max()))
+
+
 def factor_buckets(n_buckets: int) -> tuple[int, ...]:
     """Returns two even factors of n_buckets or, if none of similar size exist, of a slightly larger number.
 

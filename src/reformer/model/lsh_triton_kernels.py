@@ -18,8 +18,9 @@ LOG2E = tl.constexpr(1.4426950408889634)
 UNSEEN = tl.constexpr(-1e30)
 # Code out of reach of all others.
 FAR = tl.constexpr(1 << 31)
-# Shorter vectors count as zero, as in `unit_length`.
+# Shorter vectors count as zero and longer ones as NaN, as in `unit_length`.
 MIN_LENGTH = tl.constexpr(1e-12)
+MAX_LENGTH = tl.constexpr(2.0**60)
 
 
 @triton.jit(do_not_specialize=["n_heads", "n_rounds", "n_sequences", "group_size"])
@@ -197,6 +198,7 @@ def multiply_rows(
     if INVERSE_LENGTHS:
         lengths = tl.sqrt_rn(product)
         product = tl.where(lengths < MIN_LENGTH, 0.0, 1.0 / tl.maximum(lengths, MIN_LENGTH))
+        product = tl.where(lengths > MAX_LENGTH, float("nan"), product)
     tl.store(products + sequence.to(tl.int64) * length + rows, product, mask=rows < length)
 
 

@@ -8,11 +8,11 @@ from typing import overload
 import torch
 from torch import Tensor, nn
 
+from reformer.model.checks import check_padding_mask, check_tokens
 from reformer.model.config import ReformerConfig
 from reformer.model.loss import Head, TokenLosses
 from reformer.model.positions import build_positions
 from reformer.model.residual import ResidualStack
-from reformer.settings import require
 
 __all__ = ["ReformerLM", "TokenLosses"]
 
@@ -51,23 +51,24 @@ class ReformerLM(nn.Module):
 
         Args:
             inputs: tokens, (B, L), any L up to `max_seq_len`.
-            targets: the token after each input, (B, L). None returns logits.
-            padding_mask: (B, L), true at real tokens. The results at pads are meaningless.
+            targets: the token after each input, (B, L). None returns logits. The target -100 has a loss of 0, and
+                `TokenLosses.mean` leaves it out.
+            padding_mask: bool, (B, L), true at real tokens. The results at pads are meaningless.
 
         Returns:
             The losses of the targets, computed in chunks, or the logits, (B, L, V).
 
         Raises:
-            SettingError: the sequence is longer than max_seq_len.
+            SettingError: inputs, targets or padding_mask have another shape or type, or are longer than max_seq_len.
             RuntimeError: the model runs under DataParallel.
         """
         if getattr(self, "_is_replica", False):  # DataParallel sets this private attribute (PyTorch 2.14.1)
             raise RuntimeError("ReformerLM cannot be run by DataParallel: use DistributedDataParallel")
-        limit = self.config.max_seq_len
-        require(inputs.shape[1] <= limit, "the length of inputs", f"<= max_seq_len = {limit}", inputs.shape[1])
+        check_tokens(inputs, targets, self.config.max_seq_len)
+        check_padding_mask(padding_mask, inputs.shape)
         x = self.embedding(inputs) + self.positions(inputs.shape[1])
         y1, y2 = self.stack(x, padding_mask)
-        return self.head(y1, y2) if targets is None else self.head.losses(y1, y2, targets)
+        return self.head(y1, y2) if targets is None else self.head.losses(y1, y2, targets, padding_mask)
 
 
 @torch.no_grad()

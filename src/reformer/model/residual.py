@@ -8,12 +8,17 @@ forward pass saves only the last state of both streams. From the last branch to 
 with the saved buckets and the same dropout mask, subtracts its output from its stream and computes its gradients. It leaves the
 global random state unchanged.
 
+A branch with layers or hooks of the user's own can be random or have a state, so that a second computation would differ. Such a
+branch is computed once, with stored activations, between reversible runs of the branches before and after it.
+
 Shapes: B batch, L positions, D d_model.
 """
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -22,9 +27,15 @@ from torch.autograd.graph import get_gradient_edge
 from torch.utils.checkpoint import get_device_states, set_device_states
 
 from reformer.model.attention import Attention
-from reformer.model.branch import Branch
+from reformer.model.branch import Branch, dtype_of
 from reformer.model.config import ReformerConfig
 from reformer.model.feed_forward import FeedForward
+from reformer.model.plain import has_plain_layers, runs_only_its_class
+
+WHY_STORED = (
+    "in the reversible stack has layers or hooks that are not PyTorch's own: its activations are stored, for a repetition in "
+    "the backward pass could differ"
+)
 
 
 class Layer(nn.Module):
@@ -32,8 +43,14 @@ class Layer(nn.Module):
 
     def __init__(self, config: ReformerConfig, kind: str) -> None:
         super().__init__()
+        self.config = config
         self.attention = Attention(config, kind)
         self.feed_forward = FeedForward(config)
+
+    def forward(self, target: Tensor, source: Tensor, padding_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Adds attention and feed-forward to the streams, (B, L, D) each."""
+        dropout = self.config.dropout if self.training else 0.0
+        return _add_branches(self.config, [self.attention, self.feed_forward], dropout, target, source, padding_mask)
 
 
 class ResidualStack(nn.Module):
@@ -41,12 +58,12 @@ class ResidualStack(nn.Module):
 
     def __init__(self, config: ReformerConfig) -> None:
         super().__init__()
-        self.reversible, self.n_streams, self.dropout = config.reversible, config.n_streams, config.dropout
+        self.config = config
         self.layers = nn.ModuleList(Layer(config, kind) for kind in config.layer_kinds)
 
     def branches(self) -> list[Branch]:
         """Returns attention and feed-forward of each layer, in their order."""
-        return [branch for layer in self.layers for branch in layer.children()]  # type: ignore[misc]
+        return _branches_of(self.layers)
 
     def forward(self, x: Tensor, padding_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Runs the layers.
@@ -60,24 +77,65 @@ class ResidualStack(nn.Module):
         """
         # Branches may use low precision. Streams must not: rounding errors would keep subtraction from undoing addition.
         x = x.to(torch.promote_types(x.dtype, torch.float32))
-        dropout = self.dropout if self.training else 0.0
-        if self.n_streams == 1:
-            for branch in self.branches():
-                x = x + _apply_dropout(branch(x, padding_mask), dropout)
-            return x, x
-        if self.reversible and torch.is_grad_enabled():
-            parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
-            stream_grads = _StreamGradients()
-            streams = _Reversible.apply(stream_grads, self.branches(), dropout, padding_mask, x, *parameters)
-            return stream_grads.intercepted(streams)
+        dropout = self.config.dropout if self.training else 0.0
         target, source = x, x
-        for branch in self.branches():
-            target, source = source, target + _apply_dropout(branch(source, padding_mask), dropout)
+        for plain, layers in groupby(self.layers, _is_plain):
+            if plain:
+                branches = _branches_of(layers)
+                target, source = _add_branches(self.config, branches, dropout, target, source, padding_mask)
+            else:
+                for layer in layers:
+                    target, source = layer(target, source, padding_mask)
         return target, source
 
 
+def _branches_of(layers: Iterable[nn.Module]) -> list[Branch]:
+    return [branch for layer in layers for branch in (layer.attention, layer.feed_forward)]  # type: ignore[misc]
+
+
+def _is_plain(layer: nn.Module) -> bool:
+    """Returns whether a call of the layer only adds its branches, so that the stack can join those of several layers."""
+    return type(layer) is Layer and runs_only_its_class(layer)
+
+
+def _can_be_repeated(branch: nn.Module) -> bool:
+    return isinstance(branch, Branch) and has_plain_layers(branch)
+
+
+def _add_branches(
+    config: ReformerConfig,
+    branches: Iterable[Branch],
+    dropout: float,
+    target: Tensor,
+    source: Tensor,
+    padding_mask: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    """Adds the outputs of branches to the streams, (B, L, D) each, one after the other."""
+    reversible = config.reversible and torch.is_grad_enabled()
+    for repeatable, group in groupby(branches, _can_be_repeated):
+        if reversible and repeatable:
+            target, source = _add_reversibly(list(group), dropout, target, source, padding_mask)
+            continue
+        for branch in group:
+            if reversible:
+                warnings.warn(f"{type(branch).__name__} {WHY_STORED}", stacklevel=2)
+            added = target + _apply_dropout(branch(source, padding_mask), dropout)
+            target, source = (added, added) if config.n_streams == 1 else (source, added)
+            del added
+    return target, source
+
+
+def _add_reversibly(
+    branches: list[Branch], dropout: float, target: Tensor, source: Tensor, padding_mask: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    parameters = dict.fromkeys(weight for branch in branches for weight in branch.parameters() if weight.requires_grad)
+    stream_grads = _StreamGradients()
+    streams = _Reversible.apply(stream_grads, branches, dropout, padding_mask, target, source, *parameters)
+    return stream_grads.intercepted(streams)
+
+
 class _Reversible(torch.autograd.Function):
-    """The layers on a pair of streams. Saves the last state of both, the buckets and, with dropout, the random states."""
+    """Branches on a pair of streams. Saves the last state of both, the buckets and, with dropout, the random states."""
 
     @staticmethod
     def forward(
@@ -86,23 +144,24 @@ class _Reversible(torch.autograd.Function):
         branches: Sequence[Branch],
         dropout: float,
         padding_mask: Tensor | None,
-        x: Tensor,
+        target: Tensor,
+        source: Tensor,
         *parameters: Tensor,
     ) -> tuple[Tensor, Tensor]:
         ctx.stream_grads, ctx.branches, ctx.dropout, ctx.parameters = stream_grads, branches, dropout, parameters
-        ctx.weight_versions = _weight_versions(branches)
-        ctx.autocast = _current_autocast(x.device.type)
+        ctx.weights = _Weights(branches)
+        ctx.autocast = _current_autocast(target.device.type)
         ctx.n_buckets, ctx.random_states = [], []
         all_buckets: list[Tensor] = []
         # Views, because a Function must not return its input, nor the same tensor twice.
-        target, source = x.view_as(x), x.view_as(x)
+        target, source = target.view_as(target), source.view_as(source)
         for branch in branches:
             buckets: list[Tensor] = []
             with ctx.autocast():
                 out = branch(source, padding_mask, buckets)
             ctx.n_buckets.append(len(buckets))
             all_buckets += buckets
-            ctx.random_states.append(_RandomState(x) if dropout else None)
+            ctx.random_states.append(_RandomState(source) if dropout else None)
             target, source = source, target + _apply_dropout(out, dropout)
             del out  # frees it before the next branch is computed
         ctx.save_for_backward(target, source, padding_mask, *all_buckets)
@@ -111,7 +170,7 @@ class _Reversible(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *empty_grads: Tensor) -> tuple[Tensor | None, ...]:
-        if _weight_versions(ctx.branches) != ctx.weight_versions:
+        if ctx.weights.have_changed():
             raise RuntimeError(
                 "the weights of the reversible stack have changed since its forward pass, which backward() recomputes: "
                 "call backward() before the optimiser's step, or set reversible=False"
@@ -136,7 +195,7 @@ class _Reversible(torch.autograd.Function):
             target, source = source - out, target
             del out
             grad_target, grad_source = grad_source, grad_target
-        return None, None, None, None, grad_target.add_(grad_source), *parameter_grads.values()
+        return None, None, None, None, grad_target, grad_source, *parameter_grads.values()
 
 
 def _backpropagate(
@@ -166,7 +225,7 @@ def _backpropagate(
     parameters = [parameter for parameter in branch.parameters() if parameter in parameter_grads]
     for chunk, *views in zip(*(branch.split(tensor) for tensor in (x, out, grad_out, grad_x)), strict=True):
         chunk_out, chunk_grad_out, chunk_grad_x = views
-        leaf = chunk.to(branch.norm.weight.dtype).detach().requires_grad_()
+        leaf = chunk.to(dtype_of(branch, chunk)).detach().requires_grad_()
         with torch.enable_grad():
             for summand in branch.summands(leaf, padding_mask, buckets):
                 chunk_out += summand.detach()
@@ -237,9 +296,25 @@ class _RandomState:
             return draw()
 
 
-def _weight_versions(branches: Sequence[Branch]) -> list[tuple[int, int]]:
-    """Returns a value that changes with any weight. (`Tensor._version` is a private counter of changes in PyTorch 2.14.1.)"""
-    return [(id(weight), weight._version) for branch in branches for weight in branch.parameters()]
+class _Weights:
+    """The weights of branches as they are at present, to notice whether one is changed or replaced later.
+
+    Changes in place through `Tensor.data` go unnoticed, as everywhere in PyTorch.
+    """
+
+    def __init__(self, branches: Sequence[Branch]) -> None:
+        self._branches = branches
+        # Holds the weights and their memory, so that no replacement gets the same addresses.
+        self._held = [(weight, weight.detach()) for branch in branches for weight in branch.parameters()]
+        self._states = self._present_states()
+
+    def have_changed(self) -> bool:
+        return self._present_states() != self._states
+
+    def _present_states(self) -> list[tuple[int, int, int]]:
+        weights = (weight for branch in self._branches for weight in branch.parameters())
+        # `_version` is a private counter of changes in PyTorch 2.14.1.
+        return [(id(weight), weight._version, weight.data_ptr()) for weight in weights]
 
 
 def _apply_dropout(out: Tensor, dropout: float) -> Tensor:
