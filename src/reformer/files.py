@@ -201,7 +201,7 @@ def require_plain_name(setting: str, name: str) -> None:
 
 @contextmanager
 def explained_if_full(folder: Path) -> Iterator[None]:
-    """Converts "no space left on device" into a DataError that names the folder."""
+    """Raises a DataError that names the folder in place of "no space left on device"."""
     try:
         yield
     except OSError as error:

@@ -65,7 +65,7 @@ def difference(path: Path, size: int, sha256: str, advance: Advance = lambda _: 
 
 @contextmanager
 def explained_if_damaged(path: Path) -> Iterator[None]:
-    """Converts a library's exception about the content of a file into a DataError that names the remedy."""
+    """Raises a DataError that names the remedy in place of a library's exception about the content of a file."""
     try:
         yield
     except DataError:

@@ -45,6 +45,7 @@ class Attention(Branch):
 
     @property
     def kind(self) -> AttentionKind:
+        """The entry of the layer's kind in `KINDS`."""
         return KINDS[self.kind_name]
 
     def summands(self, x: Tensor, padding_mask: Tensor | None, buckets: list[Tensor]) -> Iterator[Tensor]:

@@ -24,7 +24,7 @@ class Branch(nn.Module):
     norm: nn.LayerNorm
 
     def split(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Splits the sequence into chunks that can be computed independently."""
+        """Splits x, (B, L, D), into chunks of positions that can be computed independently."""
         return (x,)
 
     def summands(self, x: Tensor, padding_mask: Tensor | None, buckets: list[Tensor]) -> Iterator[Tensor]:

@@ -37,6 +37,9 @@ def full_attention(
 
     Returns:
         (B, H, L, D).
+
+    Raises:
+        SettingError: the padding mask has another shape or type.
     """
     check_padding_mask(padding_mask, (q.shape[0], q.shape[2]))
     shared = k is None and mask_self
@@ -58,7 +61,7 @@ def local_attention(
 ) -> Tensor:
     """Computes attention of each chunk to itself, the previous chunk and, if not causal, the next chunk.
 
-    L need not be a multiple of chunk_len. The other arguments and the result are those of `full_attention`.
+    L need not be a multiple of chunk_len. The other arguments and the result, (B, H, L, D), are those of `full_attention`.
     """
     length = q.shape[2]
     check_padding_mask(padding_mask, (q.shape[0], length))

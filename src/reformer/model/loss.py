@@ -28,7 +28,7 @@ class TokenLosses(NamedTuple):
     """True where the target is neither -100 nor a pad, (B, L). None: all targets count."""
 
     def mean(self) -> Tensor:
-        """Computes the mean loss over the targets that count, in nats. It is NaN if none does."""
+        """Computes the mean loss over the targets that count, a scalar in nats. It is NaN if none does."""
         if self.counts is None:
             return self.nll.mean()
         return self.nll.masked_fill(~self.counts, 0).sum() / self.counts.sum()

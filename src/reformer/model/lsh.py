@@ -68,6 +68,9 @@ def lsh_attention(
 
     Returns:
         (B, H, L, D) in the dtype of qk.
+
+    Raises:
+        SettingError: an argument has another shape or type, a rule is unknown, or a bucket is negative (noticed on a CPU only).
     """
     length = qk.shape[2]
     require(qk.shape == v.shape, "the shape of v", f"that of qk, {tuple(qk.shape)}", tuple(v.shape))

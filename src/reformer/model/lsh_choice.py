@@ -22,7 +22,11 @@ MIN_CAPABILITY = (8, 0)
 
 
 def implementation(x: Tensor) -> ModuleType:
-    """Returns the module whose `forward` and `backward` compute LSH attention on the device of x."""
+    """Returns the module whose `forward` and `backward` compute LSH attention on the device of x.
+
+    Raises:
+        SettingError: the environment variable that forces one has an unknown name.
+    """
     forced = os.environ.get(VARIABLE)
     if forced:
         require_choice(VARIABLE, forced, NAMES)
@@ -35,7 +39,7 @@ def implementation(x: Tensor) -> ModuleType:
 
 
 def hash_vectors(qk: Tensor, rotations: Sequence[Tensor]) -> Tensor:
-    """Computes `lsh_hash.hash_vectors`, with a kernel where `lsh_triton` is chosen."""
+    """Computes `lsh_hash.hash_vectors`, (B, H, R, L), with a kernel where `lsh_triton` is chosen."""
     if qk.dtype != torch.float64 and implementation(qk).__name__ == "reformer.model.lsh_triton":
         return import_module("reformer.model.lsh_triton_sort").hash_vectors(qk, rotations)
     return lsh_hash.hash_vectors(qk, rotations)

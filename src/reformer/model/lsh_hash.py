@@ -29,7 +29,12 @@ def count_buckets(length: int, chunk_len: int) -> int:
 
 
 def count_real(length: int, padding_mask: Tensor | None) -> int:
-    """Returns the length that determines the number of buckets: the largest number of real tokens of an example, at least 1."""
+    """Returns the length that determines the number of buckets: the largest number of real tokens of an example, at least 1.
+
+    Args:
+        length: positions of the input.
+        padding_mask: (B, L), true at real tokens. None: all are real.
+    """
     return length if padding_mask is None else max(1, int(padding_mask.sum(1).max()))
 
 
@@ -38,6 +43,9 @@ def factor_buckets(n_buckets: int) -> tuple[int, ...]:
 
     A small number stays a single factor. One rotation to n_buckets directions costs L * n_buckets, which is L^2 if the number
     of buckets grows with the length. Two rotations to about sqrt(n_buckets) directions cost L^1.5.
+
+    Raises:
+        SettingError: n_buckets is odd or below 2.
     """
     require(n_buckets >= 2 and n_buckets % 2 == 0, "n_buckets", "an even number >= 2", n_buckets)
     if n_buckets <= MAX_UNFACTORED_BUCKETS:
@@ -57,6 +65,9 @@ def draw_rotations(
     Args:
         qk: (B, H, L, D), of which only shape, dtype and device are used.
         generator: a generator on the device of qk. None is the global one.
+
+    Raises:
+        SettingError: n_hashes is below 1, or n_buckets is odd or below 2.
     """
     require(n_hashes >= 1, "n_hashes", ">= 1", n_hashes)
     n_examples, n_heads, _, width = qk.shape
@@ -129,7 +140,7 @@ def sort_keys(buckets: Tensor, padding_mask: Tensor | None) -> Tensor:
     """Returns the keys to sort by: the buckets, and one more bucket after all others for pads.
 
     Args:
-        buckets: integer, >= 0.
+        buckets: (..., L), integer, >= 0.
         padding_mask: true at real tokens, broadcasting against buckets.
     """
     if padding_mask is None:
@@ -146,6 +157,9 @@ def sort_by_bucket(keys: Tensor) -> Tensor:
 
     Returns:
         (..., L), int64.
+
+    Raises:
+        SettingError: a key is negative (noticed on a CPU only).
     """
     if keys.device.type == "cpu":
         least, greatest = map(int, keys.aminmax())

@@ -40,15 +40,16 @@ class Scratch:
         return buffer[:size].view(shape)
 
     def select(self, name: str, x: Tensor, rows: Tensor) -> Tensor:
-        """Returns x[rows]."""
+        """Returns x[rows], (n, ...), for n rows."""
         return torch.index_select(x, 0, rows, out=self.empty(name, len(rows), *x.shape[1:]))
 
     def cat(self, name: str, x: Tensor, y: Tensor) -> Tensor:
-        """Concatenates x and y along the last dimension."""
+        """Concatenates x, (..., m), and y, (..., n), to (..., m + n)."""
         return torch.cat([x, y], dim=-1, out=self.empty(name, *x.shape[:-1], x.shape[-1] + y.shape[-1]))
 
     @property
     def n_bytes(self) -> int:
+        """The size of all buffers in bytes."""
         return sum(buffer.nbytes for buffer in self._buffers.values())
 
 

@@ -23,6 +23,7 @@ HASHED_POSITIONS, HASHED_FLOAT32_POSITIONS, HASH_WARPS = 128, 32, 4
 
 
 def padded_width(width: int) -> int:
+    """Returns the width of a head rounded up to a power of two of at least 16, as `tl.dot` requires."""
     return max(16, triton.next_power_of_2(width))
 
 
@@ -32,6 +33,7 @@ def strides_of(x: Tensor) -> tuple[int, ...]:
 
 
 def with_contiguous_rows(x: Tensor) -> Tensor:
+    """Returns x, (..., D), or a copy of it if the elements of a row are not neighbours in memory."""
     return x if x.stride(-1) == 1 else x.contiguous()
 
 
@@ -126,7 +128,7 @@ def _place(
 
 @torch.no_grad()
 def hash_vectors(qk: Tensor, rotations: Sequence[Tensor]) -> Tensor:
-    """Computes `lsh_hash.hash_vectors` in float32 without storing the rotated vectors."""
+    """Computes `lsh_hash.hash_vectors`, (B, H, R, L), in float32 without storing the rotated vectors."""
     qk = with_contiguous_rows(qk)
     n_examples, n_heads, length, width = qk.shape
     n_rounds = rotations[0].shape[2]

@@ -66,7 +66,12 @@ class Transfer:
         self.fruitless = 0
 
     def request(self) -> None:
-        """Completes the part by one request and checks it."""
+        """Completes the part by one request and checks it.
+
+        Raises:
+            Interrupted: the connection failed or was too slow. The bytes so far stay, and a repetition continues.
+            WrongContent: the content is not the published one. The part is removed.
+        """
         before = size_of(self.part)
         try:
             if before < self.file.size:
@@ -188,4 +193,5 @@ def host_of(url: str) -> str:
 
 
 def size_of(part: Path) -> int:
+    """Returns the size of a file in bytes, 0 if it does not exist."""
     return part.stat().st_size if part.exists() else 0

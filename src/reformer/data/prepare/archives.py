@@ -44,6 +44,9 @@ def zipped_npz_images(path: Path, max_images: int, scratch: Path) -> Iterator[np
         path: the .zip file.
         max_images: limit on the number of images.
         scratch: folder on a disk with room for two .npz files at a time.
+
+    Raises:
+        DataError: a file holds more images than max_images, or something else.
     """
     with zipfile.ZipFile(path) as archive, ExitStack() as opened:
 
@@ -72,6 +75,9 @@ def npz_images(file: Path | IO[bytes], max_images: int, name: str) -> Iterator[n
         file: holds `data`, (N, 12288) uint8; each row is the red plane of an image, then the green and the blue one.
         max_images: limit on the number of images.
         name: name of the file in messages.
+
+    Raises:
+        DataError: the file holds more images than max_images, or something else.
     """
     with zipfile.ZipFile(file) as archive:
         if "data.npy" not in archive.namelist():
