@@ -118,6 +118,7 @@ def test_a_data_set_of_text_takes_one_file_and_keeps_its_claims(copy: Copy, scri
     assert claims(script, copy)["reversible_text"] == "simple/mytext.json is missing"
 
 
+@pytest.mark.slow
 def test_a_data_set_of_images_takes_one_file_and_keeps_its_claims(copy: Copy, script: Script) -> None:
     copy.follow("A data set of images")
     copy.bring("myimages", train=pngs(23), val=pngs(5))
@@ -130,6 +131,7 @@ def test_a_data_set_of_images_takes_one_file_and_keeps_its_claims(copy: Copy, sc
     assert claims(script, copy)["against_transformer_images"] == "simple/myimages.json is missing"
 
 
+@pytest.mark.slow
 def test_a_study_of_any_setting_and_its_claim_take_three_entries(copy: Copy, script: Script) -> None:
     copy.follow("A study of any setting")
     copy.follow("A claim")
@@ -139,6 +141,7 @@ def test_a_study_of_any_setting_and_its_claim_take_three_entries(copy: Copy, scr
     assert "Networks with and without dropout" in (copy.folder / "data/report/index.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_study_has_seeds_of_its_own(copy: Copy, script: Script, environment: dict[str, str]) -> None:
     copy.follow("A study of any setting")
     shutil.copy(PROJECT / "conf" / "profile" / "cpu.yaml", copy.folder / "conf" / "profile")
@@ -156,6 +159,7 @@ def test_a_study_has_seeds_of_its_own(copy: Copy, script: Script, environment: d
     assert claims(script, copy)["dropout_helps"] == "no run of wikipedia_lsh-2_reversible has been trained"
 
 
+@pytest.mark.slow
 def test_a_kind_of_attention_takes_one_entry(copy: Copy, script: Script) -> None:
     copy.follow("A kind of attention")
     run = trained(
@@ -184,6 +188,7 @@ ConfigStore.instance().store("joblib", {"_target_": "hydra_plugins.dummy.Launche
 """A plugin that has the name of the one in the recipe, which is an extra."""
 
 
+@pytest.mark.slow
 def test_a_launcher_takes_one_file(copy: Copy, script: Script) -> None:
     plugins = copy.folder / "pipelines" / "hydra_plugins"
     plugins.mkdir()

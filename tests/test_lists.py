@@ -69,6 +69,7 @@ def copy(tmp_path: Path, script: Script) -> Copy:
     return Copy(tmp_path, script)
 
 
+@pytest.mark.slow
 def test_runs_side_by_side_end_as_alone_and_one_that_fails_stops_no_other(copy: Copy) -> None:
     copy.list(RUN, FAILS, seeds=(1, 2))
     done = copy.train()

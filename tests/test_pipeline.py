@@ -135,6 +135,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("a folder")
 
 
+@pytest.mark.slow
 def test_the_graph_runs_whole_then_reruns_exactly_what_changed(project: Path, environment: dict[str, str]) -> None:
     here = Project(project, environment)
     ran = here.repro()

@@ -55,6 +55,7 @@ def bytes_of(folder: Path) -> bytes:
 # A whole sweep
 
 
+@pytest.mark.slow
 def test_a_sweep_outlives_a_failing_job_and_repeats_none(
     folder: Path, sweep: Sweep, environment: dict[str, str]
 ) -> None:

@@ -29,7 +29,8 @@ def test_heads_are_those_of_the_layer():
     seen = []
     layer = model.stack.layers[2]
     hook = layer.attention.to_q.register_forward_hook(lambda _, inputs, out: seen.append(out))
-    model(tokens)
+    with torch.no_grad():
+        model(tokens)
     hook.remove()
     q, v = inside.heads_of(model, tokens, 2)
     assert q.shape == v.shape == (2, 2, 11, 5)

@@ -28,7 +28,7 @@ def run_interpreted(**environment: str) -> None:
 
 
 def test_equal_to_the_equations_under_the_interpreter():
-    run_interpreted()
+    run_interpreted(N_EXAMPLES="5")
 
 
 @pytest.mark.slow

@@ -153,7 +153,7 @@ def test_the_papers_own_numbers_reproduce_every_claim_that_can_be_tested(as_publ
 def test_a_worse_run_turns_its_claim_not_reproduced(claim, as_published, tmp_path):
     root = shutil.copytree(as_published, tmp_path / "worse")
     WORSE[claim.id](root)
-    assert verdicts(root)[claim.id] == NOT_REPRODUCED
+    assert judge(claim, results(root, ALL_RUNS, SEEDS)).verdict == NOT_REPRODUCED
 
 
 def test_networks_at_chance_decide_no_claim_about_copying(as_published, tmp_path):

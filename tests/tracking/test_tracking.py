@@ -216,6 +216,7 @@ def test_the_profile_and_the_experiment_are_tags(script):
     assert "tags:\n- cpu-long\n- hash_rounds\n" in shown.stdout
 
 
+@pytest.mark.slow
 def test_a_run_that_params_lists_is_logged_with_the_studies_that_compare_it(script, environment):
     environment["WANDB_MODE"] = "offline"
     sizes = ["data.seq_len=32", "data.batch_size=2", "data.eval_sequences=3", "trainer.max_steps=1"]

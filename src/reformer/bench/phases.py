@@ -3,13 +3,15 @@
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from time import perf_counter
 
 import torch
-from torch import nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from reformer.machine import peak_bytes
+from reformer.model.branch import watched
 from reformer.model.reformer_lm import ReformerLM
 from reformer.model.residual import Layer
 
@@ -18,10 +20,9 @@ from reformer.model.residual import Layer
 def phases_printed(model: ReformerLM, optimizer: Optimizer) -> Iterator[None]:
     """Prints each new phase of the step to standard error. A terminal shows the current phase only.
 
-    Each branch of a reversible network, and its head, begins with a LayerNorm, in the forward pass and again when the backward
-    pass recomputes it. Hooks on these LayerNorms detect the phases.
+    The backward pass of a reversible network computes each branch again. After the loss, a branch is therefore in that pass.
     """
-    with ExitStack() as hooks:
+    with ExitStack() as watches:
         begin, last, loss_began = perf_counter(), "", False
         on_terminal = sys.stderr.isatty()
 
@@ -35,21 +36,21 @@ def phases_printed(model: ReformerLM, optimizer: Optimizer) -> Iterator[None]:
             start, end = ("\r\033[K", "") if on_terminal else ("", "\n")
             print(f"{start}{line}", end=end, file=sys.stderr, flush=True)
 
-        def watch(norm: nn.Module, name: str, is_head: bool = False) -> None:
-            def hook(*_: object) -> None:
-                nonlocal loss_began
-                loss_began = loss_began or is_head
-                show(name if is_head else f"{'backward' if loss_began else 'forward'}, {name}")
+        def tell(branch: str, x: Tensor) -> None:
+            show(f"{'backward' if loss_began else 'forward'}, {branch}")
 
-            hooks.callback(norm.register_forward_pre_hook(hook).remove)
+        def tell_loss(*_: object) -> None:
+            nonlocal loss_began
+            loss_began = True
+            show("loss")
 
         layers = list(model.stack.layers)
         for number, layer in enumerate(layers, 1):
             assert isinstance(layer, Layer)
-            watch(layer.attention.norm, f"layer {number} of {len(layers)}, attention")
-            watch(layer.feed_forward.norm, f"layer {number} of {len(layers)}, feed-forward")
-        watch(model.head.norm, "loss", is_head=True)
-        hooks.callback(optimizer.register_step_pre_hook(lambda *_: show("optimiser")).remove)
+            for branch, name in ((layer.attention, "attention"), (layer.feed_forward, "feed-forward")):
+                watches.enter_context(watched(branch, partial(tell, f"layer {number} of {len(layers)}, {name}")))
+        watches.callback(model.stack.register_forward_hook(tell_loss).remove)
+        watches.callback(optimizer.register_step_pre_hook(lambda *_: show("optimiser")).remove)
         yield
         show("done")
         if on_terminal:

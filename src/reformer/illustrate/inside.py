@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear, pad
 
+from reformer.model.branch import watched
 from reformer.model.lsh import draw_rotations, hash_vectors
 from reformer.model.reformer_lm import ReformerLM
 from reformer.model.residual import Layer, ResidualStack
@@ -100,11 +101,8 @@ def recomputed_input(model: ReformerLM, tokens: Tensor) -> tuple[Tensor, Tensor]
     seen: list[Tensor] = []
     block = model.stack.layers[0]
     assert isinstance(block, Layer)
-    hook = block.attention.norm.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach().clone()))
-    try:
-        model(tokens, tokens).nll.mean().backward()
-    finally:
-        hook.remove()
+    with watched(block.attention, lambda x: seen.append(x.detach().clone())):
+        model(tokens, tokens).mean().backward()
     return seen[0], seen[-1]
 
 

@@ -9,7 +9,8 @@ A branch with layers or hooks of the user's own (`has_plain_layers` is false) is
 Shapes: B batch, L positions, D d_model.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -55,6 +56,25 @@ class Branch(nn.Module):
             return torch.cat([output_of(chunk) for chunk in chunks], dim=1)
         outs = [checkpoint(output_of, chunk, use_reentrant=False, preserve_rng_state=False) for chunk in chunks]
         return torch.cat(outs, dim=1)
+
+
+@contextmanager
+def watched(branch: Branch, call: Callable[[Tensor], object]) -> Iterator[None]:
+    """Calls a function with each chunk, (B, L, D), that the branch computes, also in the backward pass.
+
+    A hook would see the forward pass alone, because a branch with a hook stores its activations.
+    """
+    summands = branch.summands
+
+    def call_and_compute(x: Tensor, padding_mask: Tensor | None, buckets: list[Tensor]) -> Iterator[Tensor]:
+        call(x)
+        return summands(x, padding_mask, buckets)
+
+    vars(branch)["summands"] = call_and_compute
+    try:
+        yield
+    finally:
+        del vars(branch)["summands"]
 
 
 def dtype_of(branch: Branch, x: Tensor) -> torch.dtype:
