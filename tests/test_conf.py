@@ -328,7 +328,7 @@ def test_a_name_that_is_none_is_refused(name: str, message: str) -> None:
             "trainer=3",
             "error: a group of settings is chosen by the name of a file, as data=photos; the choices: --help",
         ),
-        ("model.n_hashes", "error: Error parsing override 'model.n_hashes' missing EQUAL"),
+        ("model.n_hashes", "error: model.n_hashes is no setting with a value: type it as"),
         ("--config-name=nope", "error: Cannot find primary config 'nope'"),
     ],
 )

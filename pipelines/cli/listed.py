@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 
 from cli.mistakes import tell
 from cli.schema import resolved_run
-from reformer.files import DataError, Root
+from reformer.files import DataError, Root, require_plain_name
 from reformer.runs.config import RunConfig
 from reformer.runs.side_by_side import begin_loading, places, side_by_side
 from reformer.settings import SettingError, require
@@ -17,6 +17,7 @@ from reformer.settings import SettingError, require
 def runs_of_list(config: DictConfig, script: str) -> list[RunConfig]:
     """Reads the runs of the list `part` that compose has resolved for a script, those with the most hash rounds first."""
     require(bool(config.part), "part", "a list of params.yaml, as part=text", config.part)
+    require_plain_name("part", config.part)
     folder = Root(Path(config.root)).configs / script / config.part
     runs = [resolved_run(path) for path in sorted(folder.glob("*.yaml"))]
     if not runs:

@@ -31,6 +31,9 @@ def in_one_line(error: BaseException) -> str:
             return " ".join(str(error).split())
         case MissingConfigException():
             return _missing_file(error)
+        case HydraException() if str(error).startswith("Ambiguous value for argument"):
+            argument = str(error).split("'")[1]
+            return f"{argument} has several values: add --multirun to run each, or write a list as key=[a,b]"
         case HydraException():
             inner = error.__cause__ or error.__context__
             if isinstance(inner, OmegaConfBaseException):

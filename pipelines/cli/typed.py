@@ -8,25 +8,46 @@ import yaml  # type: ignore[import-untyped]
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-from reformer.settings import SettingError
+from reformer.settings import SettingError, require
 
 TEXTS = {
     *("root", "name", "data.source", "data.mirror", "data.by_hand"),
     *("logger.dir", "logger.project", "logger.entity", "logger.group"),
 }
 """Settings whose value is a text, whatever characters it has."""
+FLAGS = {"--multirun", "-m", "--run", "-r", "--resolve", "--hydra-help", "--version", "--shell-completion", "-sc"}
+WITH_VALUE = {
+    *("--cfg", "-c", "--package", "-p", "--info", "-i", "--experimental-rerun"),
+    *("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp"),
+}
+"""Options of Hydra's command line, without and with a value."""
 MOST_NODES = 100_000
 """Values that a file of settings may have, with each alias counted as often as it is used."""
 
 
 def readable(arguments: list[str]) -> list[str]:
-    """Returns the arguments of a command with texts in quotes where Hydra needs them.
+    """Returns the arguments of a command as Hydra reads them: flags first, and texts in quotes where it needs them.
 
     Raises:
-        SettingError: an argument cannot be read, removes a setting, or holds a password.
+        SettingError: an argument cannot be read, is no option, removes a setting, or holds a password.
     """
     swept = bool({"--multirun", "-m"} & set(arguments))
-    return [argument if argument.startswith("-") else _readable(argument, swept) for argument in arguments]
+    flags = [argument for argument in arguments if argument in FLAGS]
+    others = [argument for argument in arguments if argument not in FLAGS]
+    values = {number + 1 for number, argument in enumerate(others) if argument in WITH_VALUE}
+    return flags + [
+        argument if number in values or _is_option(argument) else _readable(argument, swept)
+        for number, argument in enumerate(others)
+    ]
+
+
+def _is_option(argument: str) -> bool:
+    """Returns whether an argument is an option of Hydra, and raises a SettingError for one that does not exist."""
+    if not argument.startswith("-"):
+        return False
+    name = argument.partition("=")[0]
+    require(name in WITH_VALUE, "an option", "--multirun, --cfg=job, --config-dir, --config-name or --help", name)
+    return True
 
 
 def refuse_password(setting: str, value: str) -> None:
@@ -80,6 +101,8 @@ def _readable(argument: str, swept: bool) -> str:
     if setting.startswith("hydra.searchpath"):
         raise SettingError(f"{setting} must be left out: settings come from conf/, params.yaml and --config-dir")
     refuse_password(setting, value)
+    if not equals and not _parses(argument):
+        raise SettingError(f"{argument} is no setting with a value: type it as model.n_hashes=8, and see --help")
     if not equals or _means_itself(argument, setting in TEXTS and not swept):
         return argument
     quoted = f"{key}={_quoted(value)}"

@@ -68,6 +68,13 @@ def require_at_least(minimum: float, **settings: float) -> None:
         require(got >= minimum, setting, f">= {minimum}", got)
 
 
+def require_within(minimum: float, maximum: float, **settings: float) -> None:
+    """Raises a SettingError for the first setting out of the range. A maximum says that a larger value is a slip."""
+    require_at_least(minimum, **settings)
+    for setting, got in settings.items():
+        require(got <= maximum, setting, f">= {minimum} and <= {maximum:,}", got)
+
+
 def without_secrets(text: str) -> str:
     """Returns a text without the user names, passwords and queries of the addresses in it."""
     return re.sub(r"(://[^\s?'\"]*)\?[^\s'\"]*", r"\1?...", re.sub(r"://[^/@\s]+@", "://", text))

@@ -210,7 +210,8 @@ def test_a_training_that_was_interrupted_twice_is_one_run_with_the_whole_curve(m
     (whole,) = Path("wandb").glob("offline-run-*")
     _, _, run_id = whole.name.partition("-tiny-")
     superseded = [path.name.partition("-tiny-")[2] for path in Path("wandb").glob("superseded-*")]
-    assert {name.split("-")[0] for name in superseded} == {run_id.split("-")[0]}  # W&B numbers folders of the same second
+    # W&B appends a number to the names of folders of the same second.
+    assert {name.split("-")[0] for name in superseded} == {run_id.split("-")[0]}
     train(tiny_run("other", "offline"), "")
     (other,) = set(Path("wandb").glob("offline-run-*")) - {whole}
     assert curve(whole) == curve(other)

@@ -5,7 +5,7 @@ from pathlib import PurePath
 
 from omegaconf import MISSING
 
-from reformer.settings import Role, require, require_at_least, require_choice
+from reformer.settings import Role, require, require_at_least, require_choice, require_within
 
 SPLITS = ("train", "val", "test")
 BY_MOTIF = "by_motif"
@@ -58,7 +58,7 @@ class DataConfig:
     """Sequences per step on all devices together."""
 
     def __post_init__(self) -> None:
-        require_at_least(1, seq_len=self.seq_len, batch_size=self.batch_size)
+        require_within(1, 1 << 24, seq_len=self.seq_len, batch_size=self.batch_size)
 
 
 @dataclass

@@ -5,9 +5,11 @@ from math import inf, prod
 
 from reformer.model.attention_kinds import KINDS, hashes, parse_attention
 from reformer.model.windows import WINDOWS
-from reformer.settings import require, require_at_least, require_choice
+from reformer.settings import require, require_at_least, require_choice, require_within
 
-SIZES = ("vocab_size", "max_seq_len", "n_layers", "d_model", "d_ff", "n_heads", "d_head", "n_hashes", "chunk_len")
+SIZES = ("vocab_size", "max_seq_len", "d_model", "d_ff", "chunk_len")
+COUNTS = ("n_layers", "n_heads", "d_head", "n_hashes")
+LARGEST_SIZE, LARGEST_COUNT = 1 << 24, 1 << 12
 POSITION_KINDS = ("axial", "learned", "sinusoids")
 
 
@@ -68,7 +70,9 @@ class ReformerConfig:
     """Widths of the embeddings of rows and columns, which sum to d_model. Empty derives halves."""
 
     def __post_init__(self) -> None:
-        require_at_least(1, **{name: getattr(self, name) for name in SIZES})
+        require_within(1, LARGEST_SIZE, **{name: getattr(self, name) for name in SIZES})
+        require_within(1, LARGEST_COUNT, **{name: getattr(self, name) for name in COUNTS})
+        require_within(0, LARGEST_SIZE, n_buckets=self.n_buckets)
         require_at_least(0, ff_chunk_size=self.ff_chunk_size, loss_chunk_size=self.loss_chunk_size)
         require(len(self.attention) >= 1, "attention", "a list of at least one kind", self.attention)
         for kind in self.attention:
@@ -76,8 +80,7 @@ class ReformerConfig:
         shared = self.shared_qk or not hashes(self.attention)
         hashing = ", ".join(kind for kind in KINDS if KINDS[kind].hashes)
         require(shared, "shared_qk", f"true for {hashing} (a query and its key share a bucket)", self.shared_qk)
-        even = self.n_buckets >= 0 and self.n_buckets % 2 == 0
-        require(even, "n_buckets", "0 or an even number >= 2", self.n_buckets)
+        require(self.n_buckets % 2 == 0, "n_buckets", "0 or an even number >= 2", self.n_buckets)
         require_choice("window", self.window, WINDOWS)
         fits_mask = self.window == "chunk" or self.same_bucket_mask
         require(fits_mask, "window", "chunk without same_bucket_mask", self.window)

@@ -10,7 +10,7 @@ from reformer.data.config import DataConfig
 from reformer.files import Root, RunFiles, require_plain_name
 from reformer.model.attention_kinds import parse_attention
 from reformer.model.config import ReformerConfig
-from reformer.settings import Role, require, require_choice
+from reformer.settings import Role, require, require_choice, require_within
 
 OPTIMIZERS = ("adam", "adafactor")
 SCHEDULES = ("constant", "rsqrt", "linear")
@@ -18,6 +18,8 @@ ACCELERATORS = ("auto", "cpu", "gpu")
 STRATEGIES = ("auto", "ddp")
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed", "bf16-true", "64-true")
 LOGGER_MODES = ("auto", "online", "offline", "disabled")
+# Larger numbers are slips: processes and threads would take minutes to start, steps centuries.
+MOST_WORKERS, MOST_THREADS, MOST_STEPS = 256, 4096, 10**10
 
 
 @dataclass
@@ -86,15 +88,17 @@ class TrainerConfig:
 
     def __post_init__(self) -> None:
         for name in ("max_steps", "val_every", "log_every", "accumulate", "devices", "num_nodes"):
-            require(getattr(self, name) >= 1, f"trainer.{name}", ">= 1", getattr(self, name))
+            require_within(1, MOST_STEPS, **{f"trainer.{name}": getattr(self, name)})
         require(0 < self.steps_scale < inf, "trainer.steps_scale", "> 0 and finite", self.steps_scale)
+        allowed = f"small enough for max_steps * steps_scale <= {MOST_STEPS:,}"
+        require(self.max_steps * self.steps_scale <= MOST_STEPS, "trainer.steps_scale", allowed, self.steps_scale)
         require_choice("trainer.strategy", self.strategy, STRATEGIES)
         require_choice("trainer.accelerator", self.accelerator, ACCELERATORS)
         require_choice("trainer.precision", self.precision, PRECISIONS)
         require_precision(self.precision, self.accelerator == "cpu")
         require(self.checkpoint_minutes > 0, "trainer.checkpoint_minutes", "> 0", self.checkpoint_minutes)
-        require(self.num_workers >= 0, "trainer.num_workers", ">= 0", self.num_workers)
-        require(self.threads >= 0, "trainer.threads", ">= 0", self.threads)
+        require_within(0, MOST_WORKERS, **{"trainer.num_workers": self.num_workers})
+        require_within(0, MOST_THREADS, **{"trainer.threads": self.threads})
 
     @property
     def steps(self) -> int:
